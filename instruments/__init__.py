@@ -1,0 +1,1 @@
+"""The measuring core: knows nothing of pytest, of stacks, of pages."""

@@ -1,0 +1,55 @@
+"""YAML into dataclasses, checked whole: an error names file, field and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from instruments.errors import ConfigurationError
+
+Shape = TypeVar("Shape")
+
+
+def load_yaml(path: Path, shape: type[Shape], *, under: str) -> list[Shape]:
+    """Read the list under one key of a file; every item must be of the shape."""
+    document = read_yaml(path)
+    if not isinstance(document, dict) or set(document) != {under}:
+        seen = ", ".join(map(str, document)) if isinstance(document, dict) else type(document).__name__
+        raise ConfigurationError(
+            f"{path} is not a file of {under}", expected=f"one key, {under!r}", seen=seen
+        )
+    return checked(document[under], TypeAdapter(list[shape]), f"{path}: {under}")  # type: ignore[valid-type]  # pydantic takes it
+
+
+def read_yaml(path: Path) -> Any:
+    """The document in a file, or ConfigurationError with the line that cannot be read."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        seen = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError(f"cannot read {path}", expected="a readable YAML file", seen=seen) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise ConfigurationError(f"{path}{where} is not YAML", expected="valid YAML", seen=problem) from None
+
+
+def checked(document: Any, adapter: TypeAdapter[Shape], where: str) -> Shape:
+    """Validate a document; every broken field is named with its path."""
+    try:
+        return adapter.validate_python(document)
+    except ValidationError as error:
+        problems = [
+            f"{_path(where, one['loc'])}: {one['msg']}, got {one['input']!r}" for one in error.errors()
+        ]
+        raise ConfigurationError(
+            "a configuration file has a field that is not as it must be:\n    " + "\n    ".join(problems[:10])
+        ) from None
+
+
+def _path(where: str, location: tuple[int | str, ...]) -> str:
+    return where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)

@@ -1,0 +1,111 @@
+"""The shapes that requests take: what is asked, what became of it, and a whole run of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from instruments.clock import ClockAnchor
+
+CHAT_PATH = "/v1/chat/completions"
+COMPLETIONS_PATH = "/v1/completions"
+
+
+class Outcome(StrEnum):
+    """What became of a request that was due."""
+
+    COMPLETED = "COMPLETED"  # every byte of a well-formed answer arrived
+    TRUNCATED = "TRUNCATED"  # a 200 whose body or event stream stopped before its end
+    REFUSED = "REFUSED"  # the server said no: 4xx other than 429, or 503
+    RATE_LIMITED = "RATE_LIMITED"  # 429
+    TIMED_OUT = "TIMED_OUT"  # one of the client's bounds ran out
+    FAILED = "FAILED"  # no connection, 5xx, a malformed answer, an error event after a 200
+    CANCELLED = "CANCELLED"  # the client left, on purpose or because the run was stopped
+    NOT_SENT = "NOT_SENT"  # due, and never sent
+
+
+class Phase(StrEnum):
+    """Which part of a run a request belongs to; only MEASURED ones are summarized."""
+
+    WARMUP = "warmup"
+    MEASURED = "measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, complete before the run begins: nothing is computed while measuring."""
+
+    index: int
+    request_id: str
+    path: str
+    body: Mapping[str, Any]
+    stream: bool = True
+    phase: Phase = Phase.MEASURED
+    cancel_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """What became of one request. Instants are nanoseconds of the run's monotonic clock, or None."""
+
+    index: int
+    request_id: str
+    user: int
+    phase: Phase
+    outcome: Outcome
+    due_ns: int
+    sent_ns: int | None = None
+    headers_ns: int | None = None
+    first_data_ns: int | None = None  # first `data:` line, role-only chunks included
+    first_token_ns: int | None = None
+    last_token_ns: int | None = None
+    done_ns: int | None = None
+    status: int | None = None
+    prompt_tokens: int | None = None  # from `usage`; None when the server did not say
+    completion_tokens: int | None = None
+    finish_reason: str | None = None
+    chunks_ns: tuple[int, ...] = ()  # arrival of each chunk that carries generated text
+    chunk_tokens: tuple[int, ...] | None = None  # tokens of each such chunk, when the server said
+    body_bytes: int = 0
+    connect_ns: int | None = None  # time spent on making a connection; None when one was reused
+    text_sha256: str | None = None  # of the generated text, UTF-8
+    error: str | None = None  # one line, never a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The measured part of a run, in nanoseconds of the run's monotonic clock."""
+
+    start_ns: int
+    end_ns: int
+
+    @property
+    def duration_s(self) -> float:
+        return (self.end_ns - self.start_ns) / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCheck:
+    """How the client itself fared during a run; shares are 0 to 1, times in seconds."""
+
+    loop_lag_p99_s: float
+    loop_lag_max_s: float
+    gc_pause_max_s: float
+    cpu_share: float  # of one core
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRun:
+    """Records of one run with what is needed to read them: window, anchor, description, client."""
+
+    name: str
+    description: Mapping[str, Any]
+    anchor: ClockAnchor
+    records: tuple[RequestRecord, ...]
+    window: Window | None = None
+    client: ClientCheck | None = None
+    complete: bool = False
+    stopped_because: str | None = None
+    problems: tuple[str, ...] = field(default=())

@@ -1,0 +1,6 @@
+"""From numbers to judgements. What judges a run never imports what produced it."""
+
+from instruments.slo.objective import ServiceLevelObjective
+from instruments.slo.verdict import State, Verdict, evaluate
+
+__all__ = ["ServiceLevelObjective", "State", "Verdict", "evaluate"]

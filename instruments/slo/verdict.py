@@ -1,0 +1,184 @@
+"""Verdicts: MET, VIOLATED or INCONCLUSIVE, each with its evidence.
+
+Every objective but a count comes down to one question: is the share of bad requests below what the
+objective allows? A p95 limit allows 5 % over it, an error share of 1 % allows 1 % to fail. With k bad
+among n, MET when P(X <= k) <= 1 − confidence for X binomial at the allowed share, VIOLATED when
+P(X >= k) is; between the two the run is too small to tell (MLPerf Inference's early stopping).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import median
+
+from instruments.errors import SloError
+from instruments.records import Outcome, RequestRecord
+from instruments.slo.goodput import is_good
+from instruments.slo.objective import ServiceLevelObjective
+from instruments.statistics.indicators import INDICATORS
+from instruments.statistics.quantiles import (
+    binomial_at_least,
+    binomial_at_most,
+    quantile,
+    quantile_interval,
+    requests_needed,
+    share_interval,
+)
+from instruments.statistics.summary import RunSummary
+
+# A client whose own lag is more than this share of a limit measures itself.
+CLIENT_ERROR_SHARE = 0.1
+
+
+class State(StrEnum):
+    MET = "MET"
+    VIOLATED = "VIOLATED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class VerdictError(SloError):
+    """An objective was not met."""
+
+
+class ObjectiveViolated(VerdictError):
+    """The data show that the objective is broken."""
+
+
+class ObjectiveInconclusive(VerdictError):
+    """The data cannot tell. Never a pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judgement with what it rests on. `value` and the interval are in the indicator's unit.
+
+    An interval's end of None is unbounded: requests that failed have no latency, only a place
+    above every limit.
+    """
+
+    objective: ServiceLevelObjective
+    run: str
+    state: State
+    reason: str
+    requests: int  # that the judgement rests on
+    bad: int  # of these, how many were over the limit, failed or never sent
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    requests_more: int | None = None  # how many further good ones would decide it
+
+    @property
+    def headroom(self) -> float | None:
+        """Limit over value (or its inverse for `at_least`): 3.0 is a third of the limit."""
+        if not self.value or self.value <= 0:
+            return None
+        ratio = self.objective.limit / self.value
+        return ratio if self.objective.at_most is not None else 1 / ratio
+
+    def require_met(self) -> None:
+        """Raise unless the objective was met: an INCONCLUSIVE never passes."""
+        if self.state is State.MET:
+            return
+        kind = ObjectiveViolated if self.state is State.VIOLATED else ObjectiveInconclusive
+        raise kind(
+            f"{self.state}: {self.objective.id}: {self.reason}",
+            expected=f"{self.objective} at {self.objective.confidence:.0%} confidence",
+            seen=self.measured(),
+            hint=f"{self.requests_more} more requests would decide it" if self.requests_more else None,
+        )
+
+    def measured(self) -> str:
+        """The value with its interval, its count and its bad ones, as one line."""
+        unit = " s" if INDICATORS[self.objective.indicator].unit == "s" else ""
+        value = "–" if self.value is None else f"{self.value:.4g}{unit}"
+        interval = ""
+        if self.low is not None or self.high is not None:
+            ends = (
+                "–" if self.low is None else f"{self.low:.4g}",
+                "∞" if self.high is None else f"{self.high:.4g}",
+            )
+            interval = f" [{ends[0]}, {ends[1]}]"
+        return f"{value}{interval}, {self.bad} of {self.requests} requests bad"
+
+
+def evaluate(summary: RunSummary, objective: ServiceLevelObjective) -> Verdict:
+    """Judge one objective on one run."""
+    judged, bad = _bad_requests(summary, objective)
+    if not judged:
+        return Verdict(objective, summary.name, State.INCONCLUSIVE, "nothing was measured", 0, 0)
+    value, low, high = _estimate(summary, objective, judged, bad)
+    state, reason, more = _decide(objective, len(judged), bad)
+    if state is State.MET and not summary.complete:
+        state, reason = State.INCONCLUSIVE, f"the run did not end well: {summary.stopped_because}"
+    elif (problem := _client_problem(summary, objective)) and state is not State.INCONCLUSIVE:
+        state, reason, more = State.INCONCLUSIVE, problem, None
+    return Verdict(objective, summary.name, state, reason, len(judged), bad, value, low, high, more)
+
+
+def _bad_requests(
+    summary: RunSummary, objective: ServiceLevelObjective
+) -> tuple[Sequence[RequestRecord], int]:
+    """The requests that an objective speaks of, and how many of them are bad."""
+    judged = [record for record in summary.records if record.outcome is not Outcome.CANCELLED]
+    indicator = INDICATORS[objective.indicator]
+    if indicator.of is None:
+        limits = objective.per_request
+        return judged, sum(not is_good(record, limits) for record in judged)
+    limits = {objective.indicator: objective.limit}
+    if objective.indicator == "tpot_s":  # an answer of one token has no cadence to judge
+        judged = [record for record in judged if record.completion_tokens != 1]
+    return judged, sum(not is_good(record, limits) for record in judged)
+
+
+def _estimate(
+    summary: RunSummary, objective: ServiceLevelObjective, judged: Sequence[RequestRecord], bad: int
+) -> tuple[float | None, float | None, float | None]:
+    """The value and its interval, failures counted as slower than everything."""
+    n = len(judged)
+    if objective.statistic == "count":
+        return float(bad), None, None
+    if objective.statistic == "share":
+        low, high = share_interval(bad, n, objective.confidence) or (None, None)
+        if objective.at_least is None:
+            return bad / n, low, high
+        return 1 - bad / n, None if high is None else 1 - high, None if low is None else 1 - low
+    infinity = float("inf")
+    known = summary.distributions[objective.indicator]
+    ordered = (*known, *([infinity] * (n - len(known))))
+    value = quantile(ordered, objective.quantile)
+    ends = quantile_interval(ordered, objective.quantile, objective.confidence) or (None, None)
+    finite = [None if end is None or end == infinity else end for end in (value, *ends)]
+    return finite[0], finite[1], finite[2]
+
+
+def _decide(objective: ServiceLevelObjective, n: int, bad: int) -> tuple[State, str, int | None]:
+    if objective.statistic == "count":
+        kept = bad <= objective.limit
+        return (State.MET if kept else State.VIOLATED), f"{bad} of {n}, counted, not estimated", None
+    share, doubt = objective.bad_share, 1 - objective.confidence
+    said = f"{bad} of {n} requests bad where {share:.3g} of all may be"
+    if binomial_at_most(bad, n, share) <= doubt:
+        return State.MET, said, None
+    if binomial_at_least(bad, n, share) <= doubt:
+        return State.VIOLATED, said, None
+    needed = requests_needed(bad, share, objective.confidence)
+    return State.INCONCLUSIVE, f"too few requests to tell: {said}", needed - n
+
+
+def _client_problem(summary: RunSummary, objective: ServiceLevelObjective) -> str | None:
+    """Why the client's own slowness voids a judgement on latency, or None."""
+    if INDICATORS[objective.indicator].unit != "s":
+        return None
+    if summary.client is None or summary.send_lag_p99_s is None:
+        return "the client did not check itself during this run"
+    lag_s = max(summary.client.loop_lag_p99_s, summary.send_lag_p99_s)
+    allowed_s = CLIENT_ERROR_SHARE * objective.limit
+    if objective.indicator == "tpot_s":
+        # A late stamp moves a mean over n − 1 gaps by a (n − 1)th of it.
+        counts = [r.completion_tokens for r in summary.records if (r.completion_tokens or 0) > 1]
+        allowed_s *= median(count - 1 for count in counts if count) if counts else 1
+    if lag_s <= allowed_s:
+        return None
+    return f"the client was late by {lag_s:.3g} s at p99, more than {allowed_s:.3g} s: it measured itself"

@@ -1,0 +1,114 @@
+"""Exact quantiles and binomial tails: what a sample says of a share of all requests, and how surely.
+
+All of it assumes that requests are independent of each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+
+def quantile(ordered: Sequence[float], p: float) -> float | None:
+    """The smallest value with at least a share p of the sample at or below it; None for no sample.
+
+    The inverse of the empirical distribution (Hyndman and Fan's type 1): always a value that was seen.
+    """
+    if not ordered:
+        return None
+    return ordered[_rank(len(ordered), p) - 1]
+
+
+def quantile_interval(ordered: Sequence[float], p: float, confidence: float) -> tuple[float, float] | None:
+    """A two-sided interval for the true quantile from order statistics; None where n is too small.
+
+    The number of values below the true p-quantile is binomial(n, p), whatever the distribution, so
+    [x_(l), x_(u)] holds it with probability at least P(l <= B < u). Source: David and Nagaraja,
+    Order Statistics, 3rd ed., 7.1. Each tail keeps (1 − confidence) / 2.
+    """
+    n, tail = len(ordered), (1 - confidence) / 2
+    if n == 0 or p**n > tail or (1 - p) ** n > tail:
+        return None
+    # l: the largest rank with P(B < l) <= tail. u: the smallest with P(B >= u) <= tail.
+    low = _first(1, n, lambda rank: binomial_at_most(rank - 1, n, p) > tail) - 1
+    high = _first(1, n, lambda rank: binomial_at_least(rank, n, p) <= tail)
+    return ordered[max(low, 1) - 1], ordered[min(high, n) - 1]
+
+
+def share_interval(count: int, n: int, confidence: float) -> tuple[float, float] | None:
+    """The exact (Clopper and Pearson 1934) interval for a share of which `count` of n were seen."""
+    if n == 0:
+        return None
+    tail = (1 - confidence) / 2
+    low = 0.0 if count == 0 else _root(lambda share: binomial_at_least(count, n, share) - tail)
+    high = 1.0 if count == n else _root(lambda share: tail - binomial_at_most(count, n, share))
+    return low, high
+
+
+def binomial_at_most(k: int, n: int, p: float) -> float:
+    """P(X <= k) of a binomial(n, p)."""
+    if k < 0:
+        return 0.0
+    if k >= n:
+        return 1.0
+    if k > n // 2:
+        return max(0.0, 1.0 - _sum(k + 1, n, n, p))
+    return min(1.0, _sum(0, k, n, p))
+
+
+def binomial_at_least(k: int, n: int, p: float) -> float:
+    """P(X >= k) of a binomial(n, p)."""
+    return binomial_at_most(n - k, n, 1 - p)
+
+
+def requests_needed(over: int, share: float, confidence: float) -> int:
+    """The smallest n at which `over` requests above the limit still prove that fewer than `share` are.
+
+    The early-stopping rule of MLPerf Inference: for p99 at 95 % and none over, 299.
+    """
+    low, high = over + 1, over + 2
+    while binomial_at_most(over, high, share) > 1 - confidence:
+        low, high = high, high * 2
+    return _first(low, high, lambda n: binomial_at_most(over, n, share) <= 1 - confidence)
+
+
+def _rank(n: int, p: float) -> int:
+    # 0.95 * 20 is 19.000000000000004 in floats: without the guard the rank would be one too high.
+    return min(n, max(1, math.ceil(n * p - 1e-9)))
+
+
+def _sum(first: int, last: int, n: int, p: float) -> float:
+    """Sum of binomial probabilities, each from its logarithm so that none under- or overflows."""
+    if p <= 0.0:
+        return 1.0 if first == 0 else 0.0
+    if p >= 1.0:
+        return 1.0 if last >= n else 0.0
+    log_p, log_q, whole = math.log(p), math.log1p(-p), math.lgamma(n + 1)
+    return math.fsum(
+        math.exp(whole - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * log_p + (n - k) * log_q)
+        for k in range(first, last + 1)
+    )
+
+
+def _first(low: int, high: int, holds: Callable[[int], bool]) -> int:
+    """The smallest integer in [low, high] for which a monotone predicate holds; high + 1 if none."""
+    high += 1
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _root(rising: Callable[[float], float]) -> float:
+    """Where a rising function of [0, 1] crosses zero, to 1e-12."""
+    low, high = 0.0, 1.0
+    while high - low > 1e-12:
+        middle = (low + high) / 2
+        if rising(middle) < 0:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2

@@ -1,0 +1,107 @@
+"""RunSummary: what a run amounts to: outcomes, distributions, rates, and how the client fared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from instruments.records import ClientCheck, LoadRun, Outcome, Phase, RequestRecord
+from instruments.statistics.indicators import INDICATORS, chunk_gap_s, itl_s, send_lag_s
+from instruments.statistics.quantiles import quantile
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """Numbers of the measured window. Times in seconds, shares 0 to 1; None is undefined."""
+
+    name: str
+    due: int  # requests that were due: failed and never-sent ones included
+    outcomes: Mapping[Outcome, int]
+    duration_s: float | None
+    offered_per_s: float | None  # what an open loop asked for; None for a closed loop
+    achieved_per_s: float | None
+    completed_per_s: float | None
+    output_tokens: int | None  # sum of `usage`; None when any answer came without it
+    prompt_tokens: int | None
+    output_tokens_per_s: float | None
+    distributions: Mapping[str, tuple[float, ...]]  # by indicator, ascending, defined values only
+    undefined: Mapping[str, int]  # completed requests for which the indicator is undefined
+    itl_s: tuple[float, ...] | None  # pooled and ascending; None when the server did not count
+    chunk_gap_s: tuple[float, ...]
+    send_lag_p99_s: float | None
+    client: ClientCheck | None
+    complete: bool
+    stopped_because: str | None
+    problems: tuple[str, ...]
+    records: tuple[RequestRecord, ...]
+
+    @property
+    def completed(self) -> int:
+        return self.outcomes.get(Outcome.COMPLETED, 0)
+
+    @property
+    def errors(self) -> int:
+        """Requests that were due and did not complete; those cancelled on purpose are not errors."""
+        return self.due - self.completed - self.outcomes.get(Outcome.CANCELLED, 0)
+
+
+def summarize(run: LoadRun) -> RunSummary:
+    """Summarize the measured requests of a run."""
+    records = tuple(record for record in run.records if record.phase is Phase.MEASURED)
+    done = [record for record in records if record.outcome is Outcome.COMPLETED]
+    duration_s = run.window.duration_s if run.window else None
+    output_tokens = _total(record.completion_tokens for record in done)
+    lags = sorted(lag for record in records if (lag := send_lag_s(record)) is not None)
+    per_token = [gaps for record in done if (gaps := itl_s(record)) is not None]
+    return RunSummary(
+        name=run.name,
+        due=len(records),
+        outcomes=Counter(record.outcome for record in records),
+        duration_s=duration_s,
+        offered_per_s=run.description.get("workload", {}).get("rate_per_s"),
+        achieved_per_s=_per_second(sum(record.sent_ns is not None for record in records), duration_s),
+        completed_per_s=_per_second(len(done), duration_s),
+        output_tokens=output_tokens,
+        prompt_tokens=_total(record.prompt_tokens for record in done),
+        output_tokens_per_s=_per_second(output_tokens, duration_s),
+        distributions=_distributions(done),
+        undefined=_undefined(done),
+        itl_s=_pooled(per_token) if done and len(per_token) == len(done) else None,
+        chunk_gap_s=_pooled(chunk_gap_s(record) for record in done),
+        send_lag_p99_s=quantile(lags, 0.99),
+        client=run.client,
+        complete=run.complete,
+        stopped_because=run.stopped_because,
+        problems=run.problems,
+        records=records,
+    )
+
+
+def _distributions(done: list[RequestRecord]) -> dict[str, tuple[float, ...]]:
+    return {
+        name: tuple(sorted(value for record in done if (value := indicator.of(record)) is not None))
+        for name, indicator in INDICATORS.items()
+        if indicator.of is not None
+    }
+
+
+def _undefined(done: list[RequestRecord]) -> dict[str, int]:
+    return {
+        name: sum(indicator.of(record) is None for record in done)
+        for name, indicator in INDICATORS.items()
+        if indicator.of is not None
+    }
+
+
+def _pooled(gaps: Iterable[tuple[float, ...]]) -> tuple[float, ...]:
+    return tuple(sorted(gap for of_one in gaps for gap in of_one))
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if not known or None in known else sum(count for count in known if count is not None)
+
+
+def _per_second(count: int | None, duration_s: float | None) -> float | None:
+    return None if count is None or not duration_s else count / duration_s
