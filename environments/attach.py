@@ -1,0 +1,179 @@
+"""A stack that somebody else runs: found out by asking it, never started, stopped or changed."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from environments.fingerprint import machine_fingerprint
+from environments.provider import Say, Secret, Stack, StackNotReady
+from instruments.errors import ConfigurationError
+
+REACH_BOUND_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class AttachOptions:
+    """What the command line says of the stack."""
+
+    base_url: str | None
+    api_key_env: str | None = None
+    ca_bundle: Path | None = None
+    prometheus_url: str | None = None
+    model: str | None = None
+
+
+@contextmanager
+def attached_stack(options: AttachOptions, say: Say) -> Iterator[Stack]:
+    """Ask the server what it is; StackNotReady, within seconds, when it does not answer as it should."""
+    base_url, key = _checked(options)
+    keys = {"suite": key} if key else {}
+    headers = {"Authorization": f"Bearer {key.reveal()}"} if key else {}
+    context = _context(options.ca_bundle)
+    say(f"asking {base_url}")
+    with httpx.Client(verify=context, trust_env=False, timeout=REACH_BOUND_S) as client:
+        models = _models(client, base_url, headers, options)
+        model = options.model or models[0]["id"]
+        version = _version(client, base_url)
+        scraped = _metrics_url(client, base_url)
+        missing = _missing(client, options, base_url, scraped)
+        described = next((one for one in models if one["id"] == model), {})
+    yield Stack(
+        environment="attach",
+        base_url=base_url,
+        model=model,
+        keys=keys,
+        ca_bundle=options.ca_bundle,
+        engine_url=base_url if scraped else None,
+        prometheus_url=options.prometheus_url,
+        missing=missing,
+        fingerprint={
+            **machine_fingerprint(),
+            "profile.name": "attach",
+            "engine.url": base_url,
+            "engine.version": version or "unknown: the server does not say",
+            "engine.model": model,
+        },
+        engine="simulator" if version == "simulator" else None,
+        simulated=version == "simulator",
+        max_model_len=described.get("max_model_len"),
+    )
+
+
+def _checked(options: AttachOptions) -> tuple[str, Secret | None]:
+    if not options.base_url:
+        raise ConfigurationError(
+            "--env attach needs to know where the server is",
+            expected="--base-url URL",
+            hint="pytest --env attach --base-url https://HOST[:PORT] --api-key-env NAME",
+        )
+    base_url = options.base_url.rstrip("/")
+    if not base_url.startswith(("http://", "https://")):
+        raise ConfigurationError(f"--base-url {base_url!r} is not a URL", expected="http://… or https://…")
+    if options.ca_bundle and not options.ca_bundle.is_file():
+        raise ConfigurationError(f"--ca-bundle {options.ca_bundle}: no such file")
+    if options.api_key_env is None:
+        return base_url, None
+    value = os.environ.get(options.api_key_env, "")
+    if not value:
+        raise ConfigurationError(
+            f"--api-key-env {options.api_key_env}: this variable is not set",
+            expected="the name of an environment variable that holds the key",
+            hint=f"export {options.api_key_env}=…",
+        )
+    return base_url, Secret(value)
+
+
+def _context(ca_bundle: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(ca_bundle) if ca_bundle else None)
+    except ssl.SSLError as error:
+        raise ConfigurationError(f"--ca-bundle {ca_bundle} holds no certificate", seen=str(error)) from None
+
+
+def _models(
+    client: httpx.Client, base_url: str, headers: dict[str, str], options: AttachOptions
+) -> list[dict[str, Any]]:
+    url = f"{base_url}/v1/models"
+    try:
+        response = client.get(url, headers=headers)
+    except httpx.HTTPError as error:
+        raise StackNotReady(
+            f"no answer from {url}",
+            expected=f"a list of models within {REACH_BOUND_S:g} s",
+            seen=f"{type(error).__name__}: {error}",
+            hint="check the URL; for a private certificate authority give --ca-bundle FILE",
+        ) from None
+    if response.status_code in (401, 403):
+        given = f"the key in ${options.api_key_env}" if options.api_key_env else "no key"
+        raise StackNotReady(
+            f"{url} refused {given}",
+            expected="HTTP 200",
+            seen=f"HTTP {response.status_code}",
+            hint="--api-key-env NAME, with the key in the environment variable NAME",
+        )
+    try:
+        found = response.json()["data"]
+        names = [one["id"] for one in found]
+    except (ValueError, KeyError, TypeError):
+        raise StackNotReady(
+            f"{url} is not an OpenAI-compatible list of models",
+            expected='HTTP 200 and {"data": [{"id": …}]}',
+            seen=f"HTTP {response.status_code}: {response.text[:200]!r}",
+        ) from None
+    if not names or (options.model and options.model not in names):
+        raise StackNotReady(
+            f"the server does not serve the model {options.model!r}"
+            if options.model
+            else f"{url} lists no model",
+            expected="--model with a name that the server lists",
+            seen=", ".join(names) or "none",
+        )
+    return list(found)
+
+
+def _version(client: httpx.Client, base_url: str) -> str | None:
+    try:
+        response = client.get(f"{base_url}/version")
+        if "simulator" in response.headers.get("server", ""):
+            return "simulator"
+        return f"vllm {response.json()['version']}" if response.status_code == 200 else None
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return None  # optional: a gateway in front need not let it pass
+
+
+def _metrics_url(client: httpx.Client, base_url: str) -> str | None:
+    try:
+        response = client.get(f"{base_url}/metrics")
+    except httpx.HTTPError:
+        return None
+    return f"{base_url}/metrics" if response.status_code == 200 and "vllm:" in response.text else None
+
+
+def _missing(
+    client: httpx.Client, options: AttachOptions, base_url: str, scraped: str | None
+) -> dict[str, str]:
+    missing = {
+        "processes": "the stack was attached to: its processes are not ours",
+        "gateway": "an attached stack's gateway is not known to this suite",
+        "gateway_metrics": "an attached stack's gateway metrics are not known to this suite",
+        "limiter": "the rate limits of an attached stack are not known",
+        "alertmanager": "no Alertmanager was named for the attached stack",
+        "exclusive": "other clients may use an attached stack: its counters are not ours alone",
+    }
+    if not scraped:
+        missing["engine_metrics"] = f"{base_url}/metrics does not show vLLM's metrics"
+    if not options.prometheus_url:
+        missing["prometheus"] = "no --prometheus-url was given"
+    if not base_url.startswith("https://"):
+        missing["tls"] = "the base URL is plain HTTP"
+    if options.api_key_env is None:
+        missing["keys"] = "no --api-key-env was given: nothing to compare a wrong key with"
+    return missing

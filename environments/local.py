@@ -1,0 +1,207 @@
+"""A whole stack as child processes on loopback: engine, gateway, Prometheus, Alertmanager."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import ssl
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from environments.binaries import ROOT
+from environments.certificates import Certificates, make_certificates
+from environments.engine import Engine, start_engine
+from environments.fingerprint import machine_fingerprint, profile_fingerprint
+from environments.monitoring import Monitoring, start_monitoring, wait_for_monitoring
+from environments.ports import take_port
+from environments.process import Process
+from environments.profile import EngineProfile, Profile
+from environments.provider import Say, Secret, Stack
+from environments.readiness import answers, wait_until
+
+KEY_NAMES = ("suite", "second", "limited")
+ANONYMOUS_LIMIT = "20/second"
+GATEWAY_BOUND_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Gateway:
+    url: str
+    metrics_url: str
+    process: Process
+
+
+@contextmanager
+def local_stack(profile: Profile, folder: Path, say: Say) -> Iterator[Stack]:
+    """Start all of it, yield it when it is ready, and leave no process behind, whatever happens."""
+    assert profile.engine is not None  # noqa: S101 - the profile was checked
+    private, logs = folder / "stack", folder / "logs"
+    private.mkdir(parents=True, exist_ok=True)
+    keys = {name: Secret(f"sk-{name}-{secrets.token_urlsafe(24)}") for name in (*KEY_NAMES, "engine")}
+    if profile.engine.kind == "external":
+        keys["engine"] = Secret(os.environ.get("ENGINE_API_KEY", ""))
+    certificates = make_certificates(private / "tls")
+    with ExitStack() as cleanup:
+
+        def own(process: Process) -> Process:
+            cleanup.callback(process.stop)
+            return process
+
+        began = time.monotonic()
+        engine = start_engine(profile.engine, profile.ports, keys["engine"], private, logs)
+        for process in engine.components:
+            own(process)
+        gateway = _start_gateway(profile, engine, keys, certificates, private, logs)
+        own(gateway.process)
+        targets = {"engine": _address(engine.url), "gateway": _address(gateway.metrics_url)}
+        monitoring = _monitoring(profile, private, logs, targets)
+        for process in monitoring.components:
+            own(process)
+        startup_s = _wait(profile.engine, engine, gateway, monitoring, certificates, say, began)
+        yield _stack(profile, engine, gateway, monitoring, keys, certificates, startup_s)
+
+
+def _monitoring(profile: Profile, private: Path, logs: Path, targets: dict[str, str]) -> Monitoring:
+    if profile.monitoring == "none":
+        return Monitoring(note="the profile asks for no Prometheus: metrics are scraped directly")
+    return start_monitoring(private / "monitoring", logs, targets, profile.ports)
+
+
+def _start_gateway(
+    profile: Profile,
+    engine: Engine,
+    keys: dict[str, Secret],
+    certificates: Certificates,
+    private: Path,
+    logs: Path,
+) -> _Gateway:
+    port = take_port(profile.ports.gateway, "gateway")
+    metrics_port = take_port(profile.ports.gateway_metrics, "gateway's metrics")
+    limited = profile.gateway
+    entries: list[dict[str, Any]] = [
+        {"name": name, "key_env": f"GATEWAY_KEY_{name.upper()}"} for name in KEY_NAMES
+    ]
+    entries[-1]["limit"] = f"{limited.limited_requests} per {limited.limited_window_s} second"
+    settings: dict[str, Any] = {
+        "listen": {"host": "127.0.0.1", "port": port},
+        "metrics": {"host": "127.0.0.1", "port": metrics_port},
+        "tls": {"certificate": str(certificates.chain), "private_key": str(certificates.key)},
+        "upstream": {"url": engine.url, "api_key_env": "ENGINE_API_KEY"},
+        "keys": entries,
+        "limits": {"anonymous": ANONYMOUS_LIMIT},
+    }
+    config = private / "gateway.yaml"
+    config.write_text(yaml.safe_dump(_merged(settings, profile.gateway.settings), sort_keys=False))
+    environment = {f"GATEWAY_KEY_{name.upper()}": keys[name].reveal() for name in KEY_NAMES}
+    process = Process.start(
+        "gateway",
+        [sys.executable, "-m", "deploy.gateway", "--config", config],
+        log=logs / "gateway.log",
+        cwd=ROOT,
+        environment={**environment, "ENGINE_API_KEY": keys["engine"].reveal()},
+    )
+    return _Gateway(f"https://localhost:{port}", f"http://127.0.0.1:{metrics_port}/metrics", process)
+
+
+def _wait(
+    profile: EngineProfile,
+    engine: Engine,
+    gateway: _Gateway,
+    monitoring: Monitoring,
+    certificates: Certificates,
+    say: Say,
+    began: float,
+) -> dict[str, float]:
+    """Wait for each part in turn; they start side by side. Seconds from the beginning to ready."""
+    ready_s: dict[str, float] = {}
+    parts = (*engine.components, gateway.process)
+    say(f"engine ({profile.kind}) is starting")
+    with httpx.Client(trust_env=False) as plain, _client(certificates) as trusting:
+        wait_until(
+            answers(f"{engine.url}/health", plain),
+            f"the engine's {engine.url}/health answers 200",
+            bound_s=profile.ready_timeout_s,
+            components=parts,
+            hint="a longer engine.ready_timeout_s in the profile, or read logs/engine.log of this run",
+        )
+        ready_s["engine"] = time.monotonic() - began
+        say(f"engine ready after {ready_s['engine']:.1f} s")
+        wait_until(
+            answers(f"{gateway.url}/ready", trusting),
+            f"the gateway's {gateway.url}/ready answers 200",
+            bound_s=GATEWAY_BOUND_S,
+            components=parts,
+        )
+        ready_s["gateway"] = time.monotonic() - began
+        if monitoring.prometheus_url:
+            wait_for_monitoring(monitoring, {"engine", "gateway"}, plain)
+            ready_s["monitoring"] = time.monotonic() - began
+            say(f"gateway and monitoring ready after {ready_s['monitoring']:.1f} s")
+    return ready_s
+
+
+def _stack(
+    profile: Profile,
+    engine: Engine,
+    gateway: _Gateway,
+    monitoring: Monitoring,
+    keys: dict[str, Secret],
+    certificates: Certificates,
+    startup_s: dict[str, float],
+) -> Stack:
+    assert profile.engine is not None  # noqa: S101 - the profile was checked
+    missing: dict[str, str] = {}
+    if monitoring.prometheus_url is None:
+        missing["prometheus"] = monitoring.note or "no Prometheus"
+    if monitoring.alertmanager_url is None:
+        missing["alertmanager"] = monitoring.note or "no Alertmanager"
+    notes = [monitoring.note] if monitoring.note else []
+    if engine.simulated:
+        notes.append("the engine is SIMULATED: no number here says anything about vLLM")
+    facts = {**machine_fingerprint(), **profile_fingerprint(profile), **engine.fingerprint}
+    return Stack(
+        environment=profile.name,
+        base_url=gateway.url,
+        model=profile.engine.model,
+        keys=keys,
+        ca_bundle=certificates.authority,
+        engine_url=engine.url,
+        gateway_metrics_url=gateway.metrics_url,
+        prometheus_url=monitoring.prometheus_url,
+        alertmanager_url=monitoring.alertmanager_url,
+        missing=missing,
+        components=(*engine.components, gateway.process, *monitoring.components),
+        fingerprint={**facts, **{f"{name}.version": found for name, found in monitoring.versions}},
+        engine="simulator" if engine.simulated else "vllm",
+        simulated=engine.simulated,
+        max_model_len=profile.engine.max_model_len,
+        limited_key=("limited", profile.gateway.limited_requests, profile.gateway.limited_window_s),
+        startup_s=startup_s,
+        notes=notes,
+    )
+
+
+def _client(certificates: Certificates) -> httpx.Client:
+    context = ssl.create_default_context(cafile=str(certificates.authority))
+    return httpx.Client(verify=context, trust_env=False)
+
+
+def _address(url: str) -> str:
+    return url.partition("//")[2].partition("/")[0]
+
+
+def _merged(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """The profile's settings over ours, block by block."""
+    merged = dict(ours)
+    for name, value in theirs.items():
+        below = merged.get(name)
+        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged

@@ -1,0 +1,108 @@
+"""A part of a stack that runs as a process under a warden, with a log of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from environments.provider import MissingBinary, StackDied
+
+WARDEN = Path(__file__).with_name("warden.py")
+# What a process of ours may know of the caller's environment; keys and proxies are not among it.
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "TMPDIR")
+
+
+class Process:
+    """One program, started by `start` and ended by `stop`; it never outlives this process."""
+
+    def __init__(self, name: str, warden: subprocess.Popen[bytes], log: Path, pid_file: Path) -> None:
+        self._name = name
+        self._warden = warden
+        self._log = log
+        self._pid_file = pid_file
+        self._stopped = False
+
+    @classmethod
+    def start(
+        cls,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        cwd: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> Process:
+        """Start a program in `cwd`, its output going to `log`. Secrets belong in the environment."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        cwd.mkdir(parents=True, exist_ok=True)
+        pid_file = log.with_suffix(".pid")
+        known = {key: os.environ[key] for key in INHERITED if key in os.environ}
+        with log.open("ab") as output:
+            try:
+                warden = subprocess.Popen(
+                    [sys.executable, "-I", "-S", WARDEN, pid_file, *map(str, command)],
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=cwd,
+                    env={**known, **(environment or {})},
+                    start_new_session=True,  # Ctrl-C is for us; what we started, we end in good order
+                )
+            except OSError as error:
+                raise MissingBinary(f"cannot start {name}", seen=f"{command[0]}: {error.strerror}") from error
+        return cls(name, warden, log, pid_file)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def pid(self) -> int | None:
+        try:
+            return int(self._pid_file.read_text())
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def ended(self) -> str | None:
+        """How the program ended, in words; None while it runs."""
+        status = self._warden.poll()
+        if status is None:
+            return None
+        return f"killed by signal {status - 128}" if status > 128 else f"exit code {status}"
+
+    def check(self) -> None:
+        ended = self.ended
+        if ended is not None and not self._stopped:
+            raise StackDied(self.name, ended, self.log_tail(), hint=f"read {self._log}")
+
+    def log_tail(self, lines: int = 20) -> str:
+        try:
+            text = self._log.read_bytes()[-20_000:].decode("utf-8", "replace")
+        except OSError:
+            return "(no log)"
+        return "\n".join(text.splitlines()[-lines:]) or "(it wrote nothing)"
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """End the program and all its descendants: SIGTERM, SIGKILL after the grace."""
+        self._stopped = True
+        stdin = self._warden.stdin
+        if stdin is not None:
+            with contextlib.suppress(OSError):  # it has ended already
+                stdin.write(b"stop %f\n" % grace_s)
+                stdin.flush()
+        bound = time.monotonic() + grace_s + 6.0
+        while self._warden.poll() is None and time.monotonic() < bound:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._warden.wait(0.2)
+        if stdin is not None:
+            with contextlib.suppress(OSError):
+                stdin.close()
+        if self._warden.poll() is None:
+            self._warden.kill()
+            self._warden.wait(5.0)

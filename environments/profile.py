@@ -1,0 +1,96 @@
+"""Profiles: the shape of a place as data. The files lie in profiles/; `fixtures` reads and checks them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict
+
+from instruments.errors import ConfigurationError
+
+PROFILES = Path(__file__).with_name("profiles")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineProfile:
+    """Which engine, and how it is started."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    kind: Literal["vllm", "simulator", "external"]
+    model: str = "tiny"
+    max_model_len: int = 1024
+    arguments: tuple[str, ...] = ()  # further flags of `vllm serve`
+    simulator_arguments: tuple[str, ...] = ()  # the same for the simulator
+    ready_timeout_s: float = 120.0
+    url: str | None = None  # of an external engine, whose key is in ENGINE_API_KEY
+    # A program put between the engine and all that talks to it, called with --upstream URL --port N.
+    # The project's own tests plant faults with it. It is named in the fingerprint.
+    interposer: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.kind == "external") != (self.url is not None):
+            raise ValueError("url belongs to an external engine, which needs one")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayProfile:
+    """The gateway's limits, and settings of its own that replace ours."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    limited_requests: int = 10  # that the key `limited` may make …
+    limited_window_s: int = 2  # … in so many seconds
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PortProfile:
+    """Ports to listen on; 0 takes any that is free."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    engine: int = 0
+    gateway: int = 0
+    gateway_metrics: int = 0
+    prometheus: int = 0
+    alertmanager: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One place. `limits` replaces the catalog's limit of an objective by one for this hardware."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    name: str
+    description: str
+    provider: Literal["local", "attach"]
+    engine: EngineProfile | None = None
+    gateway: GatewayProfile = field(default_factory=GatewayProfile)
+    ports: PortProfile = field(default_factory=PortProfile)
+    monitoring: Literal["binaries", "containers", "auto", "none"] = "auto"
+    limits: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.provider == "local" and self.engine is None:
+            raise ValueError("a local stack needs an engine")
+
+
+def known_profiles() -> list[str]:
+    """Names that `--env` takes."""
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def profile_path(name: str) -> Path:
+    """Where a profile lies: a known name, or the path of a file that ends in .yaml."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    if not path.is_file():
+        raise ConfigurationError(
+            f"unknown environment {name!r}",
+            expected=f"one of {', '.join(known_profiles())}, or the path of a profile (.yaml)",
+            hint="pytest --env local",
+        )
+    return path

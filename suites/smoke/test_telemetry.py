@@ -1,0 +1,97 @@
+"""Do the numbers hold? Metrics exist, counters agree with clients to the token, no alert fires."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from instruments.records import Outcome
+from instruments.telemetry import increase
+
+pytestmark = pytest.mark.smoke
+
+WORKLOADS = ["lone-user", "four-users"]
+
+
+@pytest.fixture
+def prometheus(stack):
+    with httpx.Client(base_url=stack.prometheus_url, trust_env=False, timeout=10.0) as client:
+        yield lambda path: client.get(path).raise_for_status().json()["data"]
+
+
+@pytest.mark.needs("engine_metrics", "gateway_metrics")
+def test_every_metric_that_rules_and_dashboards_name_exists(named_metrics, exposed_metrics):
+    """No rule and no panel asks for a metric that nobody exposes"""
+    assert named_metrics, "rules and dashboards name no metric at all"
+    absent = {name: places for name, places in named_metrics.items() if name not in exposed_metrics}
+    assert not absent
+
+
+@pytest.mark.needs("engine_metrics", "exclusive")
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_the_server_counted_the_tokens_that_clients_counted(measure, workload):
+    """Σ usage of the client's answers equals the growth of the server's token counters, exactly"""
+    measured = measure(workload)
+    answered = [one for one in measured.run.records if one.outcome is Outcome.COMPLETED]
+    assert answered
+    assert measured.before is not None
+    assert measured.after is not None
+    for said, counted in (
+        (sum(one.completion_tokens for one in answered), "vllm:generation_tokens_total"),
+        (sum(one.prompt_tokens for one in answered), "vllm:prompt_tokens_total"),
+    ):
+        assert increase(measured.before, measured.after, counted) == said, counted
+
+
+@pytest.mark.needs("engine_metrics", "exclusive")
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_the_server_counted_the_requests_that_clients_sent(measure, workload):
+    """Requests that clients saw completed equal the server's successes, exactly"""
+    measured = measure(workload)
+    completed = sum(one.outcome is Outcome.COMPLETED for one in measured.run.records)
+    assert completed
+    assert measured.before is not None
+    assert measured.after is not None
+    assert increase(measured.before, measured.after, "vllm:request_success_total") == completed
+
+
+@pytest.mark.needs("prometheus", "engine_metrics", "exclusive")
+def test_prometheus_and_direct_scrape_agree(telemetry, scrape):
+    """Prometheus holds the same counters that the engine shows when asked directly"""
+    stored, shown = telemetry.snapshot(), scrape.snapshot()
+    for name in ("vllm:generation_tokens_total", "vllm:prompt_tokens_total", "vllm:request_success_total"):
+        assert shown.total(name) is not None, name
+        assert stored.total(name) == shown.total(name), name
+
+
+@pytest.mark.needs("prometheus", "gateway")
+def test_prometheus_reports_its_targets_up(prometheus):
+    """Engine and gateway are scraped"""
+    health = {one["labels"]["job"]: one["health"] for one in prometheus("/api/v1/targets")["activeTargets"]}
+    assert health == {"engine": "up", "gateway": "up"}
+
+
+@pytest.mark.needs("prometheus", "gateway")
+def test_the_rules_are_loaded(prometheus):
+    """Prometheus evaluates the rules of this repository, without an error"""
+    rules = [rule for group in prometheus("/api/v1/rules")["groups"] for rule in group["rules"]]
+    assert {rule["type"] for rule in rules} == {"recording", "alerting"}
+    assert {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] != "ok"} == {}
+
+
+@pytest.mark.needs("prometheus", "exclusive")
+def test_no_alert_fires_under_healthy_load(measure, prometheus):
+    """After both loads nothing is firing"""
+    for workload in WORKLOADS:
+        measure(workload)
+    firing = [
+        alert["labels"] for alert in prometheus("/api/v1/alerts")["alerts"] if alert["state"] == "firing"
+    ]
+    assert firing == []
+
+
+@pytest.mark.needs("alertmanager", "exclusive")
+def test_nobody_was_called(stack):
+    """Alertmanager holds no alert"""
+    alerts = httpx.get(f"{stack.alertmanager_url}/api/v2/alerts", trust_env=False, timeout=10.0)
+    assert alerts.raise_for_status().json() == []
