@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from instruments.errors import ConfigurationError
 
 Shape = TypeVar("Shape")
+UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
 
 
 def load_yaml(path: Path, shape: type[Shape], *, under: str) -> list[Shape]:
@@ -21,7 +24,9 @@ def load_yaml(path: Path, shape: type[Shape], *, under: str) -> list[Shape]:
         raise ConfigurationError(
             f"{path} is not a file of {under}", expected=f"one key, {under!r}", seen=seen
         )
-    return checked(document[under], TypeAdapter(list[shape]), f"{path}: {under}")  # type: ignore[valid-type]  # pydantic takes it
+    allowed = [one.name for one in fields(shape)] if is_dataclass(shape) else []
+    adapter = TypeAdapter(list[shape])  # type: ignore[valid-type]  # pydantic takes it
+    return checked(document[under], adapter, f"{path}: {under}", allowed)
 
 
 def read_yaml(path: Path) -> Any:
@@ -31,23 +36,26 @@ def read_yaml(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         seen = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(f"cannot read {path}", expected="a readable YAML file", seen=seen) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise ConfigurationError(f"{path}{where} is not YAML", expected="valid YAML", seen=problem) from None
 
 
-def checked(document: Any, adapter: TypeAdapter[Shape], where: str) -> Shape:
-    """Validate a document; every broken field is named with its path."""
+def checked(document: Any, adapter: TypeAdapter[Shape], where: str, allowed: Sequence[str] = ()) -> Shape:
+    """Validate a document; every broken field is named with its path, and the `allowed` names are told."""
     try:
         return adapter.validate_python(document)
     except ValidationError as error:
         problems = [
             f"{_path(where, one['loc'])}: {one['msg']}, got {one['input']!r}" for one in error.errors()
         ]
+        unknown = any(one["type"] in UNKNOWN_KEY for one in error.errors())
         raise ConfigurationError(
-            "a configuration file has a field that is not as it must be:\n    " + "\n    ".join(problems[:10])
+            "a configuration file has a field that is not as it must be:\n    "
+            + "\n    ".join(problems[:10]),
+            expected=f"the keys {', '.join(allowed)}" if unknown and allowed else None,
         ) from None
 
 

@@ -53,11 +53,11 @@ class LoadEngine:
     async def run(self, plan: LoadPlan, anchor: ClockAnchor) -> LoadRun:
         """Send all of the plan. Raises JournalError when records cannot be kept."""
         users = plan.arrivals.users if isinstance(plan.arrivals, ClosedLoop) else 1
-        await self._transport.open(users)
-        self._started_ns = self._clock.now_ns()
         check = SelfCheck()
         window: Window | None = None
         try:
+            await self._transport.open(users)
+            self._started_ns = self._clock.now_ns()
             await self._phase(plan, Phase.WARMUP)
             async with check:
                 start_ns = self._clock.now_ns()
@@ -67,8 +67,10 @@ class LoadEngine:
             self._stopped_because = "the run was interrupted"
             raise
         finally:
-            self._journal.end(window, check.result(), self._stopped_because)
-            await self._transport.close()
+            try:
+                self._journal.end(window, check.result(), self._stopped_because)
+            finally:
+                await self._transport.close()
         return LoadRun(
             name=plan.name,
             description=plan.description,
@@ -92,7 +94,7 @@ class LoadEngine:
                         group.create_task(self._user(user, waiting, think_ns, plan.limits))
                 else:
                     await self._schedule(group, waiting, plan.arrivals, plan.limits)
-        except* Exception as failures:
+        except ExceptionGroup as failures:  # `except*` would put what it raises into a group again
             raise failures.exceptions[0] from None
         for request in waiting:
             self._keep(_not_sent(request, self._clock.now_ns(), self._stopped_because))
@@ -101,20 +103,24 @@ class LoadEngine:
         """One user of a closed loop: due again when the last answer ended, plus the time to think."""
         due_ns = self._clock.now_ns()
         while waiting and not self._must_stop(limits):
-            request = waiting.popleft()
             if due_ns > self._clock.now_ns():
-                await self._clock.sleep_until(due_ns)
-            record = await self._one(request, user, due_ns)
-            due_ns = (record.done_ns or self._clock.now_ns()) + think_ns
+                await self._clock.sleep_until(min(due_ns, self._end_ns(limits)))
+                continue  # others went on meanwhile: is there anything left to ask, and time for it?
+            record = await self._one(waiting.popleft(), user, due_ns)
+            # A request that failed kept its user until now, however long ago its last byte came.
+            done_ns = record.done_ns if record.outcome is Outcome.COMPLETED else None
+            due_ns = (self._clock.now_ns() if done_ns is None else done_ns) + think_ns
 
     async def _schedule(
         self, group: asyncio.TaskGroup, waiting: deque[Request], arrivals: OpenLoop, limits: RunLimits
     ) -> None:
         start_ns = self._clock.now_ns()
         for offset_ns in arrivals.due_ns():
-            if not waiting or self._must_stop(limits):
+            if not waiting:
                 return
-            await self._clock.sleep_until(start_ns + offset_ns)
+            await self._clock.sleep_until(min(start_ns + offset_ns, self._end_ns(limits)))
+            if self._must_stop(limits):
+                return
             group.create_task(self._one(waiting.popleft(), 0, start_ns + offset_ns))
 
     async def _one(self, request: Request, user: int, due_ns: int) -> RequestRecord:
@@ -132,6 +138,9 @@ class LoadEngine:
         self._records.append(record)
         if self._observe is not None:
             self._observe(record)
+
+    def _end_ns(self, limits: RunLimits) -> int:
+        return self._started_ns + round(limits.duration_s * NANOSECONDS)
 
     def _must_stop(self, limits: RunLimits) -> bool:
         if self._stopped_because is None:

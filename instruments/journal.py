@@ -35,15 +35,12 @@ class Journal:
             self._file = path.open("wb", buffering=0)
         except OSError as error:
             raise _cannot_write(path, error) from error
-        self._write(
-            {
-                "kind": "run",
-                "schema": SCHEMA,
-                "name": name,
-                "anchor": asdict(anchor),
-                "description": dict(description),
-            }
-        )
+        head = {"kind": "run", "schema": SCHEMA, "name": name, "anchor": asdict(anchor)}
+        try:
+            self._write({**head, "description": dict(description)})
+        except JournalError:
+            self.close()
+            raise
 
     def append(self, record: RequestRecord) -> None:
         """Write one record; JournalError when the disk refuses it."""
@@ -72,7 +69,9 @@ class Journal:
         self.close()
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        data = json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        text = json.dumps(line, separators=(",", ":"), ensure_ascii=False)
+        # Half of a surrogate pair has no bytes in UTF-8; \udXXX is how JSON spells it.
+        data = text.encode("utf-8", "backslashreplace") + b"\n"
         try:
             written = self._file.write(data)
         except OSError as error:
@@ -92,9 +91,10 @@ def load_run(path: Path) -> LoadRun:
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
-        try:
-            parsed.append(json.loads(line))
-        except ValueError:
+        document = _document(line)
+        if document is not None:
+            parsed.append(document)
+        else:
             problems.append(f"line {number} is torn or not JSON and was left out")
     head = parsed[0] if parsed else {}
     if head.get("kind") != "run" or head.get("schema") != SCHEMA:
@@ -103,7 +103,21 @@ def load_run(path: Path) -> LoadRun:
             expected=f'a first line with "kind": "run", "schema": {SCHEMA}',
             seen=str({key: head.get(key) for key in ("kind", "schema")} if head else "no readable line"),
         )
-    return _assembled(head, parsed[1:], problems)
+    try:
+        return _assembled(head, parsed[1:], problems)
+    except (LookupError, TypeError, ValueError) as error:
+        raise JournalError(
+            f"{path} has a line that is not as schema {SCHEMA} has it",
+            seen=f"{type(error).__name__}: {error}",
+        ) from error
+
+
+def _document(line: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _assembled(head: Mapping[str, Any], lines: list[dict[str, Any]], problems: list[str]) -> LoadRun:

@@ -145,7 +145,8 @@ class RunFolder:
         draft = path.with_name(path.name + ".new")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+            draft.write_text(text, encoding="utf-8", errors="backslashreplace")
             draft.replace(path)
         except OSError as error:
             raise _cannot_write(path, error) from error
@@ -159,7 +160,9 @@ class RunFolder:
         return document if isinstance(document, dict) else None
 
     def _append(self, name: str, line: Mapping[str, Any]) -> None:
-        data = json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        text = json.dumps(line, separators=(",", ":"), ensure_ascii=False)
+        # Half of a surrogate pair has no bytes in UTF-8; \udXXX is how JSON spells it.
+        data = text.encode("utf-8", "backslashreplace") + b"\n"
         path = self.path / name
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -78,6 +79,8 @@ class ServiceLevelObjective:
     def _check_limit(self, known: Indicator) -> None:
         if (self.at_most is None) == (self.at_least is None):
             raise ValueError("give exactly one of at_most and at_least")
+        if not math.isfinite(self.limit):
+            raise ValueError(f"a limit is a finite number, got {self.limit}")
         if self.indicator == "goodput_share" and self.at_least is None:
             raise ValueError("goodput_share takes at_least")
         if self.indicator != "goodput_share" and self.at_most is None:
@@ -94,7 +97,7 @@ class ServiceLevelObjective:
         if (self.indicator == "goodput_share") != bool(self.per_request):
             raise ValueError("per_request limits belong to goodput_share, which needs at least one")
         for name, limit in self.per_request.items():
-            if name not in INDICATORS or not INDICATORS[name].per_request or not limit > 0:
+            if name not in INDICATORS or not INDICATORS[name].per_request or not 0 < limit < math.inf:
                 timed = ", ".join(name for name, known in INDICATORS.items() if known.per_request)
                 raise ValueError(f"per_request.{name}: a limit above 0 on one of {timed}")
 

@@ -110,9 +110,11 @@ def evaluate(summary: RunSummary, objective: ServiceLevelObjective) -> Verdict:
         return Verdict(objective, summary.name, State.INCONCLUSIVE, "nothing was measured", 0, 0)
     value, low, high = _estimate(summary, objective, judged, bad)
     state, reason, more = _decide(objective, len(judged), bad)
-    if state is State.MET and not summary.complete:
-        state, reason = State.INCONCLUSIVE, f"the run did not end well: {summary.stopped_because}"
-    elif (problem := _client_problem(summary, objective)) and state is not State.INCONCLUSIVE:
+    if state is State.MET and (trouble := _trouble(summary)):
+        state, reason = State.INCONCLUSIVE, f"the run did not end well: {trouble}"
+    elif state is State.INCONCLUSIVE or _violated_by_failures(objective, judged):
+        pass  # nothing to void: a request without an answer is no matter of the client's clock
+    elif problem := _client_problem(summary, objective):
         state, reason, more = State.INCONCLUSIVE, problem, None
     return Verdict(objective, summary.name, state, reason, len(judged), bad, value, low, high, more)
 
@@ -167,18 +169,36 @@ def _decide(objective: ServiceLevelObjective, n: int, bad: int) -> tuple[State, 
     return State.INCONCLUSIVE, f"too few requests to tell: {said}", needed - n
 
 
+def _trouble(summary: RunSummary) -> str | None:
+    """Why records may be missing, or None: what was lost could have been bad."""
+    if summary.complete and not summary.problems:
+        return None
+    return summary.stopped_because or "; ".join(summary.problems) or "for no reason that it tells"
+
+
+def _violated_by_failures(objective: ServiceLevelObjective, judged: Sequence[RequestRecord]) -> bool:
+    failed = sum(record.outcome is not Outcome.COMPLETED for record in judged)
+    return _decide(objective, len(judged), failed)[0] is State.VIOLATED
+
+
 def _client_problem(summary: RunSummary, objective: ServiceLevelObjective) -> str | None:
-    """Why the client's own slowness voids a judgement on latency, or None."""
-    if INDICATORS[objective.indicator].unit != "s":
+    """Why the client's own slowness voids a judgement that rests on latency, or None."""
+    timed = INDICATORS[objective.indicator].unit == "s"
+    limits = {objective.indicator: objective.limit} if timed else objective.per_request
+    if not limits:
         return None
     if summary.client is None or summary.send_lag_p99_s is None:
         return "the client did not check itself during this run"
     lag_s = max(summary.client.loop_lag_p99_s, summary.send_lag_p99_s)
-    allowed_s = CLIENT_ERROR_SHARE * objective.limit
-    if objective.indicator == "tpot_s":
-        # A late stamp moves a mean over n − 1 gaps by a (n − 1)th of it.
-        counts = [r.completion_tokens for r in summary.records if (r.completion_tokens or 0) > 1]
-        allowed_s *= median(count - 1 for count in counts if count) if counts else 1
+    allowed_s = min(_allowed_lag_s(summary, name, limit) for name, limit in limits.items())
     if lag_s <= allowed_s:
         return None
     return f"the client was late by {lag_s:.3g} s at p99, more than {allowed_s:.3g} s: it measured itself"
+
+
+def _allowed_lag_s(summary: RunSummary, indicator: str, limit: float) -> float:
+    if indicator != "tpot_s":
+        return CLIENT_ERROR_SHARE * limit
+    # A late stamp moves a mean over n − 1 gaps by a (n − 1)th of it.
+    counts = [r.completion_tokens for r in summary.records if (r.completion_tokens or 0) > 1]
+    return CLIENT_ERROR_SHARE * limit * (median(count - 1 for count in counts if count) if counts else 1)

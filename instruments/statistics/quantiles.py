@@ -51,9 +51,9 @@ def binomial_at_most(k: int, n: int, p: float) -> float:
         return 0.0
     if k >= n:
         return 1.0
-    if k > n // 2:
-        return max(0.0, 1.0 - _sum(k + 1, n, n, p))
-    return min(1.0, _sum(0, k, n, p))
+    if k > n * p:  # beyond the mean: the tail on the other side is the shorter sum
+        return 1.0 - _tail(n - k - 1, n, 1 - p)
+    return _tail(k, n, p)
 
 
 def binomial_at_least(k: int, n: int, p: float) -> float:
@@ -77,17 +77,22 @@ def _rank(n: int, p: float) -> int:
     return min(n, max(1, math.ceil(n * p - 1e-9)))
 
 
-def _sum(first: int, last: int, n: int, p: float) -> float:
-    """Sum of binomial probabilities, each from its logarithm so that none under- or overflows."""
-    if p <= 0.0:
-        return 1.0 if first == 0 else 0.0
-    if p >= 1.0:
-        return 1.0 if last >= n else 0.0
-    log_p, log_q, whole = math.log(p), math.log1p(-p), math.lgamma(n + 1)
-    return math.fsum(
-        math.exp(whole - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * log_p + (n - k) * log_q)
-        for k in range(first, last + 1)
-    )
+def _tail(k: int, n: int, p: float) -> float:
+    """P(X <= k) for k at or below the mean: from k downwards, until a term no longer counts.
+
+    There the terms shrink faster and faster, so that a few standard deviations of them are enough
+    for any n; the first comes from its logarithm, so that it does not underflow before it must.
+    """
+    if p <= 0.0 or p >= 1.0:
+        return float(p <= 0.0)
+    choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    term = math.exp(choose + k * math.log(p) + (n - k) * math.log1p(-p))
+    total, odds = 0.0, (1 - p) / p
+    while term > total * 1e-18:
+        total += term
+        term *= k * odds / (n - k + 1)
+        k -= 1
+    return min(1.0, total)
 
 
 def _first(low: int, high: int, holds: Callable[[int], bool]) -> int:

@@ -6,8 +6,13 @@ out when it is complete. Source of the rules: RFC 9112, sections 4, 6 and 7.
 
 from __future__ import annotations
 
+import re
+
 HEADER_LIMIT = 65_536
 CHUNK_LINE_LIMIT = 1_024
+LENGTHS = ("content-length", "transfer-encoding")
+_STATUS = re.compile(r"[1-5][0-9]{2}")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class MalformedResponse(Exception):
@@ -47,43 +52,41 @@ class ResponseFraming:
         return self.complete
 
     def _header(self, data: bytes, at_ns: int) -> bool:
-        end = data.find(b"\r\n\r\n")
-        if end < 0:
-            if len(data) > HEADER_LIMIT:
-                raise MalformedResponse(f"no end of the header within {HEADER_LIMIT} bytes")
-            self._pending = data
-            return False
-        lines = data[:end].decode("latin-1").split("\r\n")
-        parts = lines[0].split(" ", 2)
-        if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not parts[1].isdigit():
-            raise MalformedResponse(f"status line {lines[0][:80]!r}")
-        status = int(parts[1])
-        rest = data[end + 4 :]
-        if 100 <= status < 200:  # an interim answer: the real one follows
-            return self._header(rest, at_ns) if rest else False
-        self._take_head(status, parts[0], lines[1:])
-        self._body(rest, at_ns)
-        return True
+        start = 0
+        while (end := data.find(b"\r\n\r\n", start)) >= 0:
+            lines = data[start:end].decode("latin-1").split("\r\n")
+            version, status = _status_line(lines[0])
+            start = end + 4
+            if status >= 200:  # below it, an interim answer: the real one follows
+                self._take_head(status, version, lines[1:])
+                self._body(data[start:], at_ns)
+                return True
+        self._pending = data[start:]
+        if len(self._pending) > HEADER_LIMIT:
+            raise MalformedResponse(f"no end of the header within {HEADER_LIMIT} bytes")
+        return False
 
     def _take_head(self, status: int, version: str, lines: list[str]) -> None:
         for line in lines:
             name, colon, value = line.partition(":")
             if not colon:
                 raise MalformedResponse(f"header line {line[:80]!r}")
-            self.head[name.strip().lower()] = value.strip()
+            name, value = name.strip().lower(), value.strip()
+            if name in LENGTHS and self.head.get(name, value) != value:
+                raise MalformedResponse(f"two values of {name}")  # where does the body end?
+            self.head[name] = value
         self.status = status
-        connection = self.head.get("connection", "").lower()
-        self.keep_alive = connection != "close" if version != "HTTP/1.0" else connection == "keep-alive"
-        if self.head.get("transfer-encoding", "").lower() == "chunked":
+        said = [word.strip() for word in self.head.get("connection", "").lower().split(",")]
+        self.keep_alive = "close" not in said if version != "HTTP/1.0" else "keep-alive" in said
+        if status in (204, 304):  # no body, whatever the fields say
+            self._remaining = 0
+        elif "transfer-encoding" in self.head:
+            if self.head["transfer-encoding"].lower() != "chunked":
+                raise MalformedResponse(f"transfer-encoding {self.head['transfer-encoding'][:40]!r}")
             self._chunked = True
             self._remaining = 0
         elif "content-length" in self.head:
-            length = self.head["content-length"]
-            if not length.isdigit():
-                raise MalformedResponse(f"content-length {length[:40]!r}")
-            self._remaining = int(length)
-        elif status in (204, 304):
-            self._remaining = 0
+            self._remaining = _content_length(self.head["content-length"])
         else:
             self.keep_alive = False  # the body goes on until the peer closes
 
@@ -108,16 +111,19 @@ class ResponseFraming:
             if remaining:
                 taken = min(remaining, size - position)
                 # The last two of the remaining bytes are the chunk's CRLF, not the body's.
-                body = data[position : position + min(taken, max(0, remaining - 2))]
-                if body:
-                    self.pieces.append((at_ns, body))
+                cut = min(taken, max(0, remaining - 2))
+                if cut:
+                    self.pieces.append((at_ns, data[position : position + cut]))
+                closing = data[position + cut : position + taken]
+                if not b"\r\n"[cut - remaining :].startswith(closing):
+                    raise MalformedResponse("a chunk is longer than its size line says")
                 position += taken
                 remaining -= taken
                 continue
             end = data.find(b"\r\n", position)
+            if (size - 1 if end < 0 else end) - position > CHUNK_LINE_LIMIT:
+                raise MalformedResponse(f"a chunk size line of more than {CHUNK_LINE_LIMIT} bytes")
             if end < 0:
-                if size - position > CHUNK_LINE_LIMIT:
-                    raise MalformedResponse("a chunk size line without an end")
                 break
             length = _chunk_length(data[position:end])
             if length == 0:
@@ -144,6 +150,20 @@ class ResponseFraming:
         if finish != len(data):
             raise MalformedResponse(f"{len(data) - finish} bytes came after the end of the response")
         self.complete = True
+
+
+def _status_line(line: str) -> tuple[str, int]:
+    parts = line.split(" ", 2)
+    if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not _STATUS.fullmatch(parts[1]):
+        raise MalformedResponse(f"status line {line[:80]!r}")
+    return parts[0], int(parts[1])
+
+
+def _content_length(text: str) -> int:
+    # Not str.isdigit(), which takes "²"; not any length, for which int() has a limit of its own.
+    if not _LENGTH.fullmatch(text):
+        raise MalformedResponse(f"content-length {text[:40]!r}")
+    return int(text)
 
 
 def _chunk_length(line: bytes) -> int:

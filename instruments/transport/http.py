@@ -10,7 +10,7 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from instruments.clock import NANOSECONDS, Clock, SystemClock
 from instruments.errors import ConfigurationError
@@ -45,6 +45,10 @@ class _Connection(asyncio.Protocol):
         self.wire: asyncio.Transport | None = None
         self.lost = False
         self.idle_since_ns = clock.now_ns()
+
+    @property
+    def usable(self) -> bool:
+        return not self.lost and self.wire is not None and not self.wire.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows a type
@@ -83,7 +87,10 @@ class _Connection(asyncio.Protocol):
             self._finish()
             return
         # Without a failure set here, a body that stopped in the middle is read as TRUNCATED.
-        if not capture.framing.end_of_stream() and capture.framing.status is None:
+        # A reset is nobody's good order, not even for a body that goes on until the peer closes.
+        if error is None and not capture.framing.complete and capture.framing.end_of_stream():
+            capture.last_ns = self._clock.now_ns()
+        elif capture.framing.status is None:
             reason = f": {error}" if error else ""
             capture.failure = (Outcome.FAILED, f"the connection was closed before an answer{reason}")
         self._finish()
@@ -112,25 +119,22 @@ class HttpTransport:
         timeouts: RequestTimeouts | None = None,
         clock: Clock | None = None,
     ) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(
-                f"{base_url!r} is not a base URL", expected="http://HOST[:PORT] or https://HOST[:PORT]"
-            )
-        self._host = parts.hostname
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        parts, self._host, self._port = _address(base_url)
         self._prefix = parts.path.rstrip("/")
         self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
         self._timeouts = timeouts or RequestTimeouts()
         self._clock = clock or SystemClock()
         self._idle: list[_Connection] = []
         fixed = {"Host": parts.netloc.rpartition("@")[2], "Accept-Encoding": "identity", **(headers or {})}
-        self._fixed_headers = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
+        self._fixed_headers = "".join(_header_line(name, value) for name, value in fixed.items())
+        self._secrets = [value.rpartition(" ")[2] for name, value in fixed.items() if _is_secret(name)]
 
     async def open(self, connections: int) -> None:
-        made = await asyncio.gather(*(self._connect() for _ in range(connections)), return_exceptions=True)
+        async def make() -> None:
+            self._idle.append(await self._connect())
+
         # A connection that cannot be made now fails again, with a record, when a request needs it.
-        self._idle.extend(connection for connection in made if isinstance(connection, _Connection))
+        await asyncio.gather(*(make() for _ in range(connections)), return_exceptions=True)
 
     async def close(self) -> None:
         for connection in self._idle:
@@ -142,9 +146,10 @@ class HttpTransport:
         """One exchange. A cancelled task gets its record back too: its outcome is CANCELLED."""
         capture = _Capture()
         connection: _Connection | None = None
+        data = self._wire_bytes(request)
         try:
             connection = await self._acquire(capture)
-            finished = connection.begin(capture, self._wire_bytes(request))
+            finished = connection.begin(capture, data)
             await self._answered(request, capture, finished)
         except TimeoutError as error:  # before OSError, of which it is a kind
             capture.failure = (Outcome.TIMED_OUT, str(error))
@@ -160,7 +165,7 @@ class HttpTransport:
         fresh_ns = self._clock.now_ns() - IDLE_LIMIT_NS
         while self._idle:
             connection = self._idle.pop()
-            if not connection.lost and connection.idle_since_ns > fresh_ns:
+            if connection.usable and connection.idle_since_ns > fresh_ns:
                 return connection
             connection.abort()
         began_ns = self._clock.now_ns()
@@ -205,7 +210,7 @@ class HttpTransport:
 
     def _release(self, connection: _Connection, capture: _Capture) -> None:
         framing = capture.framing
-        if framing.complete and framing.keep_alive and not capture.failure and not connection.lost:
+        if framing.complete and framing.keep_alive and not capture.failure and connection.usable:
             self._idle.append(connection)
         else:
             connection.abort()
@@ -224,6 +229,8 @@ class HttpTransport:
         answer = interpret(request, framing) if framing.status is not None else Answer()
         if capture.failure:
             answer.fail(*capture.failure)
+        for secret in filter(None, self._secrets):  # servers quote the key that they refuse
+            answer.error = answer.error and _without(secret, answer.error)
         return RequestRecord(
             index=request.index,
             request_id=request.request_id,
@@ -242,9 +249,44 @@ class HttpTransport:
             completion_tokens=answer.completion_tokens,
             finish_reason=answer.finish_reason,
             chunks_ns=tuple(answer.chunks_ns),
-            chunk_tokens=tuple(answer.chunk_tokens) if answer.chunk_tokens is not None else None,
+            chunk_tokens=tuple(answer.chunk_tokens) if answer.chunk_tokens else None,
             body_bytes=sum(len(piece) for _, piece in framing.pieces),
             connect_ns=capture.connect_ns,
             text_sha256=answer.text_sha256,
             error=answer.error,
         )
+
+
+def _address(base_url: str) -> tuple[SplitResult, str, int]:
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError:  # a port that is none, an IPv6 address without its bracket
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(
+            f"{base_url!r} is not a base URL", expected="http://HOST[:PORT] or https://HOST[:PORT]"
+        )
+    return parts, parts.hostname, port or (443 if parts.scheme == "https" else 80)
+
+
+def _header_line(name: str, value: str) -> str:
+    line = f"{name}: {value}"
+    if not (line.isascii() and line.isprintable()):  # the value may be a key: it is not shown
+        raise ConfigurationError(
+            f"the header {name!r} cannot be sent",
+            expected="printable ASCII without a line end",
+            hint="a key read from a file often ends in a line end",
+        )
+    return line + "\r\n"
+
+
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in ("authorization", "key", "token", "cookie"))
+
+
+def _without(secret: str, text: str) -> str:
+    """The text without the secret, and without the beginning of it where the text was cut."""
+    text = text.replace(secret, "***")
+    cut = next((n for n in range(len(secret) - 1, 3, -1) if text.endswith(secret[:n])), 0)
+    return f"{text[:-cut]}***" if cut else text

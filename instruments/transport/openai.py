@@ -13,6 +13,8 @@ from instruments.transport.sse import events
 
 DONE = b"[DONE]"
 ERROR_TEXT_LIMIT = 300
+# What JSON of any other shape can do to a reader that expects an answer's.
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, OverflowError, RecursionError)
 
 
 @dataclass(slots=True)
@@ -32,10 +34,13 @@ class Answer:
 
     @property
     def text_sha256(self) -> str | None:
-        return hashlib.sha256("".join(self.text).encode()).hexdigest() if self.text else None
+        if not self.text:
+            return None
+        # JSON may spell half of a surrogate pair, which UTF-8 proper has no bytes for.
+        return hashlib.sha256("".join(self.text).encode("utf-8", "surrogatepass")).hexdigest()
 
     def fail(self, outcome: Outcome, error: str) -> Answer:
-        self.outcome, self.error = outcome, error[:ERROR_TEXT_LIMIT]
+        self.outcome, self.error = outcome, " ".join(error[: 2 * ERROR_TEXT_LIMIT].split())[:ERROR_TEXT_LIMIT]
         return self
 
 
@@ -48,12 +53,15 @@ def interpret(request: Request, framing: ResponseFraming) -> Answer:
     body = b"".join(piece for _, piece in framing.pieces)
     if status != 200:
         return answer.fail(refusal(status), f"HTTP {status}: {_error_text(body)}")
+    if not request.stream and not framing.complete:
+        return answer.fail(Outcome.TRUNCATED, "the answer stopped before its end")
     try:
         if request.stream:
             _read_stream(answer, framing.pieces)
         else:
             _read_document(answer, body, framing.pieces)
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
+    except UNREADABLE as error:
+        answer.chunk_tokens = None
         return answer.fail(
             Outcome.FAILED, f"the answer cannot be understood: {type(error).__name__}: {error}"
         )
@@ -79,6 +87,7 @@ def _whole(request: Request, framing: ResponseFraming, answer: Answer) -> bool:
 
 def _read_stream(answer: Answer, pieces: list[tuple[int, bytes]]) -> None:
     seen = 0  # cumulative completion tokens, where the server tells them with each chunk
+    told = True  # it has told them with each chunk so far
     for at_ns, data in events(pieces):
         if answer.first_data_ns is None:
             answer.first_data_ns = at_ns
@@ -97,7 +106,8 @@ def _read_stream(answer: Answer, pieces: list[tuple[int, bytes]]) -> None:
         text = _generated(choices[0])
         answer.finish_reason = choices[0].get("finish_reason") or answer.finish_reason
         risen = total - seen if total is not None else None
-        if text or (risen or 0) > 0:
+        told = told and not (text and total is None)
+        if text or (told and (risen or 0) > 0):  # a total told only at the end is no new token
             answer.chunks_ns.append(at_ns)
             answer.text.append(text)
             _count(answer, risen)

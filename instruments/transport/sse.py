@@ -24,20 +24,14 @@ def events(pieces: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
 
 def _lines(pieces: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
     """Lines without their ends (LF, CRLF or CR) and the instant at which each was complete."""
-    rest = b""
+    begun: list[bytes] = []  # joined once a line: a long one in tiny pieces is not copied each time
+    after_cr = False
     for at_ns, piece in pieces:
-        buffer = rest + piece
-        if b"\r" not in buffer:  # what servers send; a CR needs the care below
-            *lines, rest = buffer.split(b"\n")
-            for line in lines:
-                yield at_ns, line
-            continue
-        # A CR at the very end may be half of a CRLF: it waits for the next piece.
-        held = b"\r" if buffer.endswith(b"\r") else b""
-        body = buffer[: len(buffer) - len(held)]
-        *lines, rest = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        for line in lines:
-            yield at_ns, line
-        rest += held
-    if rest.endswith(b"\r"):
-        yield at_ns, rest[:-1]
+        # A CR ends a line by itself; an LF right after it is the other half of a CRLF.
+        fresh = piece[1:] if after_cr and piece.startswith(b"\n") else piece
+        after_cr = piece.endswith(b"\r") if piece else after_cr
+        first, *others = fresh.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        begun.append(first)
+        for line in others:
+            yield at_ns, b"".join(begun)
+            begun = [line]
