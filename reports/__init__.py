@@ -1,0 +1,1 @@
+"""Pages from verdicts: reads what a run left behind, starts nothing."""

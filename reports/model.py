@@ -1,0 +1,139 @@
+"""The report's model: everything a run left in its folder, judged again, as one immutable value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from instruments.errors import JournalError
+from instruments.results import ClaimRecord, IncidentRecord, RunFolder, SessionRecord
+from instruments.slo import ServiceLevelObjective
+from reports.judged import Judged, judge_stored, judge_with
+from reports.loads import MALFORMED, Load, read_loads
+from reports.overall import Evidence, Overall, decide, explained_claims
+
+Line = TypeVar("Line")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReport:
+    """A run as a reader sees it. `problems` are reasons to doubt it, in words."""
+
+    folder: Path
+    session: SessionRecord
+    fingerprint: Mapping[str, Any]
+    claims: tuple[ClaimRecord, ...]
+    verdicts: tuple[Judged, ...]
+    incidents: tuple[IncidentRecord, ...]
+    loads: tuple[Load, ...]
+    problems: tuple[str, ...]
+    state: Overall
+    reason: str
+    objectives_from: str | None = None  # the file of other objectives, when judged with one
+
+    @property
+    def simulated(self) -> bool:
+        return self.session.simulated
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.session.notes
+
+    @property
+    def exit_code(self) -> int:
+        return int(self.state.exit_code)
+
+    @property
+    def claim_counts(self) -> Mapping[str, int]:
+        """Claims by outcome."""
+        return Counter(claim.outcome for claim in self.claims)
+
+    def skip_reasons(self) -> dict[str, list[ClaimRecord]]:
+        """Skipped claims by their reason, the most frequent first."""
+        by_reason: dict[str, list[ClaimRecord]] = {}
+        for claim in self.claims:
+            if claim.outcome == "skipped":
+                by_reason.setdefault(claim.reason or "no reason was given", []).append(claim)
+        return dict(sorted(by_reason.items(), key=lambda item: -len(item[1])))
+
+
+def read_report(
+    folder: Path,
+    objectives: Mapping[str, ServiceLevelObjective] | None = None,
+    *,
+    objectives_from: str | None = None,
+) -> SessionReport:
+    """Read a run's folder and judge it again, with other objectives if given.
+
+    Whatever of it cannot be read becomes a problem; JournalError only when it is not a run's folder.
+    """
+    files = RunFolder(folder)
+    session = _session(files)
+    loads, problems = read_loads(files)
+    lost: list[str] = []
+    claims = _read(files, "claims.jsonl", files.claims, lost)
+    incidents = _read(files, "incidents.jsonl", files.incidents, lost)
+    stored = _read(files, "verdicts.jsonl", files.verdicts, lost)
+    judged = judge_stored(stored, loads) if objectives is None else judge_with(objectives.values(), loads)
+    evidence = Evidence(
+        session=session,
+        claims=claims,
+        judged=judged,
+        lost=lost,
+        explained=explained_claims([(claim, v.objective.required, v.state) for v, _, claim in stored]),
+        other_objectives=objectives is not None,
+    )
+    state, reason = decide(evidence)
+    problems += [one.problem for one in judged if one.problem] + lost
+    return SessionReport(
+        folder=folder,
+        session=session,
+        fingerprint=files.read_document("fingerprint.json") or {},
+        claims=tuple(claims),
+        verdicts=tuple(judged),
+        incidents=tuple(incidents),
+        loads=tuple(loads),
+        problems=(*problems, *_disagreement(session, state, other=objectives is not None)),
+        state=state,
+        reason=reason,
+        objectives_from=objectives_from,
+    )
+
+
+def _session(files: RunFolder) -> SessionRecord:
+    try:
+        return files.read_session()
+    except MALFORMED as error:
+        raise JournalError(
+            f"{files.path / 'run.json'} has another shape than a session's",
+            expected="run_id, started_at, environment",
+            seen=str(error),
+        ) from error
+
+
+def _read(files: RunFolder, name: str, read: Callable[[], Iterable[Line]], lost: list[str]) -> list[Line]:
+    """The lines of a file. A line left out is said: a lost VIOLATED must not read as a pass."""
+    try:
+        lines = list(read())
+    except MALFORMED as error:
+        lost.append(f"{name} cannot be read: a line has another shape ({type(error).__name__}: {error})")
+        return []
+    try:
+        data = (files.path / name).read_bytes()
+    except OSError:
+        data = b""
+    torn = sum(bool(line) for line in data.split(b"\n")) - len(lines)
+    if torn:
+        lost.append(f"{name}: {torn} torn or not JSON of {torn + len(lines)} lines, left out")
+    return lines
+
+
+def _disagreement(session: SessionRecord, state: Overall, *, other: bool) -> list[str]:
+    """The session's own exit code where it is not the one that its files give."""
+    if other or session.exit_code is None or session.exit_code == state.exit_code:
+        return []
+    own = f"the session itself ended with exit code {session.exit_code}"
+    return [f"{own}; judged from its files it is {int(state.exit_code)} ({state})"]

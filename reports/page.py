@@ -1,0 +1,227 @@
+"""The page: one self-contained HTML file, written whole; no network, no script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from instruments.errors import JournalError
+from instruments.records import Outcome
+from instruments.results import ClaimRecord
+from instruments.slo import State
+from instruments.slo.verdict import CLIENT_ERROR_SHARE
+from instruments.statistics.indicators import INDICATORS
+from reports import latency, reproduction, wording
+from reports.judged import Judged
+from reports.loads import Load
+from reports.model import SessionReport
+from reports.overall import Overall
+from reports.plots import plot_svg
+from reports.strip import WIDTH, strip
+
+TEMPLATES = Path(__file__).parent / "templates"
+# Bounds that keep the page below 2 MB however large the run: what is left out is said on the page.
+MOST_PLOTTED = 16
+MOST_DETAILED = 80
+LONGEST_DETAIL = 6_000
+LONGEST_LOG = 12_000
+_WORST_FIRST = ("error", "failed", "passed", "skipped")
+_MARKS = {
+    Overall.MET: "✓",
+    Overall.VIOLATED: "✕",
+    Overall.FAILED: "✕",
+    Overall.INCONCLUSIVE: "?",
+    Overall.INTERRUPTED: "…",
+    Overall.NOTHING_MEASURED: "∅",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteGroup:
+    """Claims of one suite file, failures first."""
+
+    name: str
+    claims: tuple[ClaimRecord, ...]
+    counts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A drawing, its name and how many requests it is of."""
+
+    name: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadView:
+    """A load as the page shows it."""
+
+    load: Load
+    plots: tuple[Plot, ...]
+    quantiles: tuple[latency.QuantileRow, ...]
+    description: str
+
+
+def write_page(report: SessionReport, path: Path) -> None:
+    """Write the report's page. JournalError when the disk refuses."""
+    page = render(report)
+    draft = path.with_name(path.name + ".new")
+    try:
+        draft.write_text(page, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise JournalError(
+            f"cannot write {path}",
+            expected="a folder that is there, room on the disk and the right to write there",
+            seen=error.strerror or str(error),
+            hint="choose another file with --output",
+        ) from error
+
+
+def render(report: SessionReport) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"say": wording, "indicators": INDICATORS, "strip": strip, "strip_width": WIDTH}
+    return environment.get_template("report.html").render(**_view(report))
+
+
+def _view(report: SessionReport) -> dict[str, Any]:
+    return {
+        "report": report,
+        "mark": _MARKS,
+        "state_class": {state: state.value.lower().replace(" ", "-") for state in Overall},
+        "overall": Overall,
+        "facts": _facts(report),
+        "verdicts": sorted(report.verdicts, key=_rank),
+        "incidents": [(one, one.log_tail[-LONGEST_LOG:]) for one in report.incidents],
+        "loads": [_load_view(report, load, number) for number, load in enumerate(report.loads)],
+        "unplotted": max(0, len(report.loads) - MOST_PLOTTED),
+        "outcomes": _outcomes(report.loads),
+        "trusted": _trusted,
+        "client_share": wording.PERCENT.quantity(CLIENT_ERROR_SHARE).replace(" ", "\N{NO-BREAK SPACE}"),
+        "shares": [wording.figure(share * 100) for share in latency.SHARES],
+        "groups": _groups(report.claims),
+        "detailed": {claim.nodeid: _detail(claim) for claim in _detailed(report.claims)},
+        "undetailed": max(0, sum(bool(claim.detail) for claim in report.claims) - MOST_DETAILED),
+        "startup": _startup(report),
+        "fingerprint": [(name, _said(value)) for name, value in report.fingerprint.items()],
+        "command": reproduction.command(report.session),
+        "judge_again": reproduction.judge_again(report.folder),
+    }
+
+
+def _facts(report: SessionReport) -> list[tuple[str, str]]:
+    """What is counted beside the verdict: each with its denominator."""
+    required = [one for one in report.verdicts if one.objective.required]
+    met = sum(one.state is State.MET for one in required)
+    completed = sum(load.summary.completed for load in report.loads)
+    judged = sum(load.judged for load in report.loads)
+    none = wording.UNDEFINED
+    return [
+        ("exit code", str(report.exit_code)),
+        ("required objectives met", f"{met} of {len(required)}" if required else none),
+        (
+            "claims passed",
+            f"{report.claim_counts['passed']} of {len(report.claims)}" if report.claims else none,
+        ),
+        ("requests completed", f"{completed} of {judged}" if judged else none),
+    ]
+
+
+def _load_view(report: SessionReport, load: Load, number: int) -> LoadView:
+    objectives = [one.objective for one in report.verdicts if one.journal == load.journal]
+    drawn = latency.panels(load.summary, objectives) if number < MOST_PLOTTED else ()
+    return LoadView(
+        load=load,
+        plots=tuple(
+            Plot(panel.name, _caption(panel), plot_svg(panel, f"p{number}-{at}"))
+            for at, panel in enumerate(drawn)
+        ),
+        quantiles=tuple(latency.quantile_rows(load.summary)),
+        description=json.dumps(dict(load.run.description), indent=2, ensure_ascii=False, default=str),
+    )
+
+
+def _caption(panel: latency.Panel) -> str:
+    curve = panel.curves[0]
+    missing = curve.total - len(curve.values)
+    without = f"; {missing} without one count as slower than everything" if missing else ""
+    return f"{len(curve.values)} of {curve.total} requests{without}"
+
+
+def _outcomes(loads: Sequence[Load]) -> list[Outcome]:
+    """Outcomes that occurred anywhere; COMPLETED always has its column of its own."""
+    seen = {outcome for load in loads for outcome, count in load.summary.outcomes.items() if count}
+    return [outcome for outcome in Outcome if outcome in seen and outcome is not Outcome.COMPLETED]
+
+
+def _trusted(load: Load) -> float | None:
+    """The smallest limit on TTFT or E2E, in seconds, that this client's own lag lets it judge."""
+    lag_s = load.summary.send_lag_p99_s
+    if load.summary.client is None or lag_s is None:
+        return None
+    return max(lag_s, load.summary.client.loop_lag_p99_s) / CLIENT_ERROR_SHARE
+
+
+def _groups(claims: Sequence[ClaimRecord]) -> list[SuiteGroup]:
+    """By suite file; files with a failure first, and in each what failed before what passed."""
+    by_file: dict[str, list[ClaimRecord]] = {}
+    for claim in claims:
+        by_file.setdefault(claim.nodeid.partition("::")[0], []).append(claim)
+    groups = [
+        SuiteGroup(name, tuple(sorted(of_file, key=_badness)), _counts(of_file))
+        for name, of_file in by_file.items()
+    ]
+    return sorted(groups, key=lambda group: (min(map(_badness, group.claims)) >= _PASSED, group.name))
+
+
+def _counts(claims: Sequence[ClaimRecord]) -> str:
+    found = {name: sum(claim.outcome == name for claim in claims) for name in _WORST_FIRST}
+    return ", ".join(f"{count} {name}" for name, count in found.items() if count) + f" of {len(claims)}"
+
+
+def _badness(claim: ClaimRecord) -> int:
+    return _WORST_FIRST.index(claim.outcome) if claim.outcome in _WORST_FIRST else 0
+
+
+def _detailed(claims: Sequence[ClaimRecord]) -> list[ClaimRecord]:
+    return [claim for claim in claims if claim.detail][:MOST_DETAILED]
+
+
+def _detail(claim: ClaimRecord) -> str:
+    """The end of a long failure: pytest says what went wrong last."""
+    cut = len(claim.detail) - LONGEST_DETAIL
+    return claim.detail if cut <= 0 else f"… {cut} characters left out\n{claim.detail[cut:]}"
+
+
+def _startup(report: SessionReport) -> list[tuple[str, float, float]]:
+    """(component, seconds, share of the slowest), the slowest first."""
+    slowest = max(report.session.startup_s.values(), default=0.0)
+    ranked = sorted(report.session.startup_s.items(), key=lambda item: -item[1])
+    return [(name, seconds, seconds / slowest if slowest else 0.0) for name, seconds in ranked]
+
+
+def _said(value: Any) -> str:
+    if value is None or value == "":
+        return wording.UNDEFINED
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _rank(one: Judged) -> tuple[int, bool]:
+    return (State.VIOLATED, State.INCONCLUSIVE, State.MET).index(one.state), not one.objective.required
+
+
+_PASSED = _WORST_FIRST.index("passed")

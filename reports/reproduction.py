@@ -1,0 +1,38 @@
+"""How to come to the same numbers again: commands to copy, with nothing secret in them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from instruments.results import SessionRecord
+
+# Credentials are handed over by reference; this is for who hands them over by value all the same.
+_SECRET_OPTION = re.compile(r"(?i)^--?[\w-]*(key|token|secret|password)$")
+_SECRET_PAIR = re.compile(r"(?i)^(--?[\w-]*(?:key|token|secret|password)=).*$", re.S)
+_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+_HIDDEN = "HIDDEN"
+
+
+def command(session: SessionRecord) -> str | None:
+    """The command that measured, quoted for a shell; None when the session did not note it."""
+    return shlex.join(masked(session.command)) if session.command else None
+
+
+def judge_again(folder: Path) -> str:
+    """The command that makes the page again from the same records."""
+    return shlex.join(["python", "-m", "reports", f"results/{folder.resolve().name}"])
+
+
+def masked(arguments: Sequence[str]) -> list[str]:
+    """The arguments without the values of options that name a secret, and without users in URLs."""
+    shown: list[str] = []
+    for argument in arguments:
+        if shown and _SECRET_OPTION.match(shown[-1]) and not argument.startswith("-"):
+            shown.append(_HIDDEN)
+            continue
+        argument = _SECRET_PAIR.sub(rf"\1{_HIDDEN}", argument)
+        shown.append(_USER_IN_URL.sub(f"{_HIDDEN}@", argument))
+    return shown
