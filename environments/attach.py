@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -33,13 +34,12 @@ class AttachOptions:
 @contextmanager
 def attached_stack(options: AttachOptions, say: Say) -> Iterator[Stack]:
     """Ask the server what it is; StackNotReady, within seconds, when it does not answer as it should."""
-    base_url, key = _checked(options)
+    base_url, key = check_options(options)
     keys = {"suite": key} if key else {}
-    headers = {"Authorization": f"Bearer {key.reveal()}"} if key else {}
     context = _context(options.ca_bundle)
     say(f"asking {base_url}")
     with httpx.Client(verify=context, trust_env=False, timeout=REACH_BOUND_S) as client:
-        models = _models(client, base_url, headers, options)
+        models = _models(client, base_url, key, options)
         model = options.model or models[0]["id"]
         version = _version(client, base_url)
         scraped = _metrics_url(client, base_url)
@@ -67,7 +67,8 @@ def attached_stack(options: AttachOptions, say: Say) -> Iterator[Stack]:
     )
 
 
-def _checked(options: AttachOptions) -> tuple[str, Secret | None]:
+def check_options(options: AttachOptions) -> tuple[str, Secret | None]:
+    """Base URL and key; ConfigurationError when an option cannot be used. Nobody is asked anything."""
     if not options.base_url:
         raise ConfigurationError(
             "--env attach needs to know where the server is",
@@ -75,8 +76,7 @@ def _checked(options: AttachOptions) -> tuple[str, Secret | None]:
             hint="pytest --env attach --base-url https://HOST[:PORT] --api-key-env NAME",
         )
     base_url = options.base_url.rstrip("/")
-    if not base_url.startswith(("http://", "https://")):
-        raise ConfigurationError(f"--base-url {base_url!r} is not a URL", expected="http://… or https://…")
+    _check_url(base_url)
     if options.ca_bundle and not options.ca_bundle.is_file():
         raise ConfigurationError(f"--ca-bundle {options.ca_bundle}: no such file")
     if options.api_key_env is None:
@@ -88,7 +88,30 @@ def _checked(options: AttachOptions) -> tuple[str, Secret | None]:
             expected="the name of an environment variable that holds the key",
             hint=f"export {options.api_key_env}=…",
         )
+    if not (value.isascii() and value.isprintable()) or value != value.strip():
+        raise ConfigurationError(
+            f"--api-key-env {options.api_key_env}: its value cannot be sent in a header",
+            expected="printable ASCII without spaces or line ends around it",
+            hint=f'export {options.api_key_env}="$(cat FILE)" leaves the line end out',
+        )
     return base_url, Secret(value)
+
+
+def _check_url(base_url: str) -> None:
+    try:
+        parts = urlsplit(base_url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        httpx.URL(base_url)
+    except (ValueError, httpx.InvalidURL):
+        usable = False
+    if not usable:
+        raise ConfigurationError("--base-url is not the URL of a server", expected="http(s)://HOST[:PORT]")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError(
+            "--base-url holds more than an address",
+            expected="no user, password, query or fragment: they would stand in every report",
+            hint="--api-key-env NAME, with the key in the environment variable NAME",
+        )
 
 
 def _context(ca_bundle: Path | None) -> ssl.SSLContext:
@@ -99,11 +122,11 @@ def _context(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def _models(
-    client: httpx.Client, base_url: str, headers: dict[str, str], options: AttachOptions
+    client: httpx.Client, base_url: str, key: Secret | None, options: AttachOptions
 ) -> list[dict[str, Any]]:
     url = f"{base_url}/v1/models"
     try:
-        response = client.get(url, headers=headers)
+        response = client.get(url, headers={"Authorization": f"Bearer {key.reveal()}"} if key else {})
     except httpx.HTTPError as error:
         raise StackNotReady(
             f"no answer from {url}",

@@ -52,7 +52,7 @@ def _start_vllm(profile: EngineProfile, port: int, key: Secret, folder: Path, lo
         log=logs / "engine.log",
         cwd=folder / "engine",
         environment={
-            "VLLM_API_KEY": key.reveal(),
+            "VLLM_API_KEY": key,
             "PYTHONPATH": ":".join(map(str, environment.pythonpath)),
             "VLLM_SLO_SCRATCH": str(folder / "engine"),
         },
@@ -74,7 +74,7 @@ def _start_simulator(profile: EngineProfile, port: int, key: Secret, folder: Pat
         [sys.executable, "-m", "deploy.simulator", *flags],
         log=logs / "engine.log",
         cwd=ROOT,
-        environment={"VLLM_API_KEY": key.reveal()},
+        environment={"VLLM_API_KEY": key},
     )
     facts = {"engine.version": "simulator", "engine.flags": " ".join(flags)}
     return Engine(f"http://127.0.0.1:{port}", (process,), facts, simulated=True)

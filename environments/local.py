@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import ssl
 import sys
 import time
@@ -50,6 +51,8 @@ def local_stack(profile: Profile, folder: Path, say: Say) -> Iterator[Stack]:
         keys["engine"] = Secret(os.environ.get("ENGINE_API_KEY", ""))
     certificates = make_certificates(private / "tls")
     with ExitStack() as cleanup:
+        # Its key, configuration and time series are for this run only; logs and records stay.
+        cleanup.callback(shutil.rmtree, private, ignore_errors=True)
 
         def own(process: Process) -> Process:
             cleanup.callback(process.stop)
@@ -62,17 +65,11 @@ def local_stack(profile: Profile, folder: Path, say: Say) -> Iterator[Stack]:
         gateway = _start_gateway(profile, engine, keys, certificates, private, logs)
         own(gateway.process)
         targets = {"engine": _address(engine.url), "gateway": _address(gateway.metrics_url)}
-        monitoring = _monitoring(profile, private, logs, targets)
-        for process in monitoring.components:
-            own(process)
+        monitoring = start_monitoring(profile, private / "monitoring", logs, targets)
+        for part in monitoring.components:
+            cleanup.callback(part.stop)
         startup_s = _wait(profile.engine, engine, gateway, monitoring, certificates, say, began)
         yield _stack(profile, engine, gateway, monitoring, keys, certificates, startup_s)
-
-
-def _monitoring(profile: Profile, private: Path, logs: Path, targets: dict[str, str]) -> Monitoring:
-    if profile.monitoring == "none":
-        return Monitoring(note="the profile asks for no Prometheus: metrics are scraped directly")
-    return start_monitoring(private / "monitoring", logs, targets, profile.ports)
 
 
 def _start_gateway(
@@ -100,13 +97,13 @@ def _start_gateway(
     }
     config = private / "gateway.yaml"
     config.write_text(yaml.safe_dump(_merged(settings, profile.gateway.settings), sort_keys=False))
-    environment = {f"GATEWAY_KEY_{name.upper()}": keys[name].reveal() for name in KEY_NAMES}
+    environment = {f"GATEWAY_KEY_{name.upper()}": keys[name] for name in KEY_NAMES}
     process = Process.start(
         "gateway",
         [sys.executable, "-m", "deploy.gateway", "--config", config],
         log=logs / "gateway.log",
         cwd=ROOT,
-        environment={**environment, "ENGINE_API_KEY": keys["engine"].reveal()},
+        environment={**environment, "ENGINE_API_KEY": keys["engine"]},
     )
     return _Gateway(f"https://localhost:{port}", f"http://127.0.0.1:{metrics_port}/metrics", process)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import httpx
 import yaml
 
 from environments.binaries import ROOT, find_monitoring
+from environments.containers import Container, docker_answers
 from environments.ports import take_port
 from environments.process import Process
-from environments.profile import PortProfile
+from environments.profile import IMAGES, Profile
 from environments.provider import Component
 from environments.readiness import answers, wait_until
 
@@ -23,65 +25,81 @@ READY_BOUND_S = 30.0
 TARGETS_BOUND_S = 30.0
 
 
+class Part(Component, Protocol):
+    """A component that can be stopped."""
+
+    def stop(self) -> None: ...
+
+
+# How one of the two programs is started: (arguments, folder that it may write, log) -> the running part.
+Start = Callable[[Sequence[str], Path, Path], Part]
+
+
 @dataclass(frozen=True, slots=True)
 class Monitoring:
     """Running monitoring, or none; `note` says what a reader of the report must know."""
 
     prometheus_url: str | None = None
     alertmanager_url: str | None = None
-    components: tuple[Process, ...] = ()
+    components: tuple[Part, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     note: str | None = None
 
 
-def start_monitoring(folder: Path, logs: Path, targets: Mapping[str, str], ports: PortProfile) -> Monitoring:
-    """Start both. `targets` maps a job's name to host:port; they need not be up yet."""
-    prometheus = find_monitoring("prometheus")
-    alertmanager = find_monitoring("alertmanager", "prometheus-alertmanager")
-    if prometheus is None:
-        return Monitoring(
-            note="no Prometheus on this machine: metrics are scraped directly, no alert is evaluated"
-        )
-    components: list[Process] = []
-    versions = [("prometheus", prometheus.version)]
-    alert_port = take_port(ports.alertmanager, "Alertmanager") if alertmanager else None
-    port = take_port(ports.prometheus, "Prometheus")
+def start_monitoring(profile: Profile, folder: Path, logs: Path, targets: Mapping[str, str]) -> Monitoring:
+    """Start both, as binaries or containers. `targets` maps a job to host:port; none need be up yet."""
+    mode, ports = profile.monitoring, profile.ports
+    if mode == "none":
+        return Monitoring(note="the profile asks for no Prometheus: metrics are scraped directly")
+    found = {name: _program(name, profile) for name in IMAGES}
+    if found["prometheus"] is None:
+        return Monitoring(note=f"no Prometheus ({mode}): metrics are scraped directly, no alert is evaluated")
     folder.mkdir(parents=True, exist_ok=True)
-    if alertmanager is not None:
+    parts: list[Part] = []
+    alert_port = take_port(ports.alertmanager, "Alertmanager") if found["alertmanager"] else None
+    if found["alertmanager"]:
         config = _write(folder / "alertmanager.yml", alertmanager_config())
-        command: list[str | Path] = [
-            alertmanager.path,
-            f"--config.file={config}",
-            f"--storage.path={folder / 'alertmanager'}",
-            f"--web.listen-address=127.0.0.1:{alert_port}",
-            "--cluster.listen-address=",
-        ]
-        log, cwd = logs / "alertmanager.log", alertmanager.cwd or folder
-        components.append(Process.start("alertmanager", command, log=log, cwd=cwd))
-        versions.append(("alertmanager", alertmanager.version))
+        arguments = [f"--config.file={config}", f"--storage.path={folder / 'alertmanager'}"]
+        arguments += [f"--web.listen-address=127.0.0.1:{alert_port}", "--cluster.listen-address="]
+        parts.append(found["alertmanager"][0](arguments, folder, logs / "alertmanager.log"))
+    port = take_port(ports.prometheus, "Prometheus")
+    for rules in RULES.glob("*.yml"):  # copied: a container sees this folder and no other
+        shutil.copy(rules, folder)
     config = _write(folder / "prometheus.yml", prometheus_config(targets, alert_port))
-    command = [
-        prometheus.path,
-        f"--config.file={config}",
-        f"--storage.tsdb.path={folder / 'prometheus'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=warn",
-    ]
-    components.append(Process.start("prometheus", command, log=logs / "prometheus.log", cwd=folder))
+    arguments = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'prometheus'}"]
+    arguments += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+    parts.append(found["prometheus"][0](arguments, folder, logs / "prometheus.log"))
     return Monitoring(
         prometheus_url=f"http://127.0.0.1:{port}",
         alertmanager_url=f"http://127.0.0.1:{alert_port}" if alert_port else None,
-        components=tuple(components),
-        versions=tuple(versions),
-        note=None if alertmanager else "no Alertmanager on this machine: alerts are evaluated, not delivered",
+        components=tuple(parts),
+        versions=tuple((name, program[1]) for name, program in found.items() if program),
+        note=None if found["alertmanager"] else "no Alertmanager: alerts are evaluated, not delivered",
     )
+
+
+def _program(name: Literal["prometheus", "alertmanager"], profile: Profile) -> tuple[Start, str] | None:
+    """How to start a program, and its version; a binary goes before a container."""
+    mode = profile.monitoring
+    binary = find_monitoring(name, f"prometheus-{name}") if mode in ("binaries", "auto") else None
+    if binary is not None:
+        return (
+            lambda arguments, folder, log: Process.start(
+                name, [binary.path, *arguments], log=log, cwd=binary.cwd or folder
+            ),
+            binary.version,
+        )
+    if mode in ("containers", "auto") and docker_answers():
+        image = profile.images[name]
+        return lambda arguments, folder, log: Container(name, image, arguments, folder, log), image
+    return None
 
 
 def prometheus_config(targets: Mapping[str, str], alert_port: int | None) -> dict[str, Any]:
     """Everything is scraped and evaluated each second; the job's name is that of the component."""
     config: dict[str, Any] = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "900ms", "evaluation_interval": "1s"},
-        "rule_files": [str(path) for path in sorted(RULES.glob("*.yml"))],
+        "rule_files": sorted(path.name for path in RULES.glob("*.yml")),
         "scrape_configs": [
             {"job_name": job, "static_configs": [{"targets": [target]}]} for job, target in targets.items()
         ],
@@ -113,7 +131,10 @@ def wait_for_monitoring(monitoring: Monitoring, jobs: set[str], client: httpx.Cl
         )
 
     def targets_up() -> str | None:
-        found = client.get(f"{monitoring.prometheus_url}/api/v1/targets", timeout=5.0).json()
+        try:
+            found = client.get(f"{monitoring.prometheus_url}/api/v1/targets", timeout=5.0).json()
+        except (httpx.HTTPError, ValueError) as error:
+            return f"{type(error).__name__}: {error}"
         health = {one["labels"]["job"]: one["health"] for one in found["data"]["activeTargets"]}
         down = {job: health.get(job, "not discovered") for job in jobs if health.get(job) != "up"}
         return f"not up: {down}" if down else None

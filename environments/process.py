@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from environments.provider import MissingBinary, StackDied
+from environments.provider import MissingBinary, Secret, StackDied
 
 WARDEN = Path(__file__).with_name("warden.py")
 # What a process of ours may know of the caller's environment; keys and proxies are not among it.
@@ -35,13 +36,15 @@ class Process:
         *,
         log: Path,
         cwd: Path,
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str | Secret] | None = None,
     ) -> Process:
-        """Start a program in `cwd`, its output going to `log`. Secrets belong in the environment."""
+        """Start a program in `cwd`, its output going to `log`. Secrets belong in the environment, and are
+        revealed here: a traceback shows the arguments of every call on its way."""
         log.parent.mkdir(parents=True, exist_ok=True)
         cwd.mkdir(parents=True, exist_ok=True)
         pid_file = log.with_suffix(".pid")
         known = {key: os.environ[key] for key in INHERITED if key in os.environ}
+        given = (environment or {}).items()
         with log.open("ab") as output:
             try:
                 warden = subprocess.Popen(
@@ -50,11 +53,11 @@ class Process:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     cwd=cwd,
-                    env={**known, **(environment or {})},
+                    env=known | {k: v.reveal() if isinstance(v, Secret) else v for k, v in given},
                     start_new_session=True,  # Ctrl-C is for us; what we started, we end in good order
                 )
             except OSError as error:
-                raise MissingBinary(f"cannot start {name}", seen=f"{command[0]}: {error.strerror}") from error
+                raise MissingBinary(f"cannot start {name}", seen=f"{command[0]}: {error.strerror}") from None
         return cls(name, warden, log, pid_file)
 
     @property
@@ -74,7 +77,11 @@ class Process:
         status = self._warden.poll()
         if status is None:
             return None
-        return f"killed by signal {status - 128}" if status > 128 else f"exit code {status}"
+        if status < 0:
+            return f"its warden was killed by signal {-status}"
+        names = {int(number): number.name for number in signal.Signals}
+        name = names.get(status - 128)  # 255 and the like are exit codes
+        return f"killed by signal {status - 128} ({name})" if name else f"exit code {status}"
 
     def check(self) -> None:
         ended = self.ended
@@ -92,7 +99,7 @@ class Process:
         """End the program and all its descendants: SIGTERM, SIGKILL after the grace."""
         self._stopped = True
         stdin = self._warden.stdin
-        if stdin is not None:
+        if stdin is not None and not stdin.closed:
             with contextlib.suppress(OSError):  # it has ended already
                 stdin.write(b"stop %f\n" % grace_s)
                 stdin.flush()

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from instruments.errors import ConfigurationError
 
+# For a machine with a Docker engine and no binary.
+IMAGES: dict[Literal["prometheus", "alertmanager"], str] = {
+    "prometheus": "prom/prometheus:v3.5.0",
+    "alertmanager": "prom/alertmanager:v0.28.1",
+}
 PROFILES = Path(__file__).with_name("profiles")
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +58,11 @@ class PortProfile:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    engine: int = 0
-    gateway: int = 0
-    gateway_metrics: int = 0
-    prometheus: int = 0
-    alertmanager: int = 0
+    engine: Port = 0
+    gateway: Port = 0
+    gateway_metrics: Port = 0
+    prometheus: Port = 0
+    alertmanager: Port = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +78,12 @@ class Profile:
     gateway: GatewayProfile = field(default_factory=GatewayProfile)
     ports: PortProfile = field(default_factory=PortProfile)
     monitoring: Literal["binaries", "containers", "auto", "none"] = "auto"
+    images: dict[Literal["prometheus", "alertmanager"], str] = field(default_factory=lambda: dict(IMAGES))
     limits: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if set(self.images) != set(IMAGES):
+            raise ValueError(f"images names {' and '.join(IMAGES)}")
         if self.provider == "local" and self.engine is None:
             raise ValueError("a local stack needs an engine")
 

@@ -51,7 +51,7 @@ class PrometheusTelemetry:
 
     def _wait_for_a_scrape_after(self, unix_s: float) -> None:
         # The clocks are those of two machines when Prometheus is elsewhere; here they are one.
-        newest = f"min(timestamp({{__name__=~\"up|vllm:num_requests_running\",{self._labels}}}))"
+        newest = f'min(timestamp({{__name__=~"up|vllm:num_requests_running",{self._labels}}}))'
         bound = time.monotonic() + FRESH_BOUND_S
         last = None
         while time.monotonic() < bound:

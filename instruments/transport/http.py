@@ -194,7 +194,8 @@ class HttpTransport:
             if left_s <= 0:
                 capture.failure = (outcome, reason)
                 return
-            await asyncio.wait({finished}, timeout=left_s)
+            # Never longer than a stall: its bound begins with a first byte that comes while waiting.
+            await asyncio.wait({finished}, timeout=min(left_s, self._timeouts.stall_s))
 
     def _next_bound(self, request: Request, capture: _Capture, sent_ns: int) -> tuple[int, Outcome, str]:
         bounds = self._timeouts

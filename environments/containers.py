@@ -1,0 +1,80 @@
+"""Prometheus and Alertmanager as containers, where there is a Docker engine and no binary.
+
+They share the host's network, so that they reach engine and gateway on loopback; that needs Linux.
+testcontainers' own reaper (Ryuk) removes them when this process is killed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from environments.provider import MissingBinary, StackDied
+
+
+class Container:
+    """One container, as a component of a stack."""
+
+    def __init__(self, name: str, image: str, arguments: Sequence[str], folder: Path, log: Path) -> None:
+        from testcontainers.core.container import DockerContainer
+
+        self._name = name
+        self._log = log
+        self._container = (
+            DockerContainer(image)
+            .with_command([*arguments])
+            .with_volume_mapping(str(folder), str(folder), "rw")
+            .with_kwargs(network_mode="host", user="root")
+        )
+        try:
+            self._container.start()
+        except Exception as error:  # docker's client raises its own, requests' and urllib3's
+            raise MissingBinary(
+                f"cannot start {name} as a container",
+                expected=f"a Docker engine that can run {image}",
+                seen=f"{type(error).__name__}: {error}",
+                hint="set `monitoring: none` in the profile for direct scrape",
+            ) from error
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def pid(self) -> int | None:
+        wrapped = self._container.get_wrapped_container()
+        wrapped.reload()
+        return wrapped.attrs["State"].get("Pid") or None
+
+    def check(self) -> None:
+        wrapped = self._container.get_wrapped_container()
+        wrapped.reload()
+        if wrapped.status not in ("created", "running"):
+            code = wrapped.attrs["State"].get("ExitCode")
+            raise StackDied(self.name, f"exit code {code}", self.log_tail())
+
+    def log_tail(self, lines: int = 20) -> str:
+        text = self._container.get_wrapped_container().logs(tail=lines).decode("utf-8", "replace")
+        return text.strip() or "(it wrote nothing)"
+
+    def stop(self) -> None:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._log.write_text(self.log_tail(500))
+        self._container.stop()
+
+
+def docker_answers() -> bool:
+    """Whether a Docker engine can be reached."""
+    import docker
+    from docker.errors import DockerException
+
+    logging.getLogger("docker").setLevel(logging.WARNING)
+    try:
+        client = docker.from_env(timeout=5)
+        try:
+            return bool(client.ping())
+        finally:
+            client.close()
+    except DockerException:
+        return False

@@ -1,0 +1,178 @@
+"""The journal: what was written is read again, however the run ended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from instruments.clock import ClockAnchor
+from instruments.errors import JournalError
+from instruments.journal import Journal, load_run
+from instruments.records import ClientCheck, Outcome, Phase, RequestRecord, Window
+from tests.instruments.shapes import record
+
+FULL = RequestRecord(
+    index=3,
+    request_id="räquest-\U0001d11e",
+    user=2,
+    phase=Phase.WARMUP,
+    outcome=Outcome.TRUNCATED,
+    due_ns=11,
+    sent_ns=12,
+    headers_ns=13,
+    first_data_ns=14,
+    first_token_ns=15,
+    last_token_ns=16,
+    done_ns=17,
+    status=200,
+    prompt_tokens=18,
+    completion_tokens=0,
+    finish_reason="length",
+    chunks_ns=(15, 16),
+    chunk_tokens=(1, 2),
+    body_bytes=19,
+    connect_ns=20,
+    text_sha256="ab" * 32,
+    error="it stopped: \ud83d\n",
+)
+WINDOW, CLIENT = Window(5, 9), ClientCheck(0.001, 0.25, 0.003, 0.5)
+
+
+def write(path: Path, *records: RequestRecord, end: bool = True, stopped: str | None = None) -> Path:
+    with Journal(path, "a-run", {"seed": 7, "workload": {"users": 2}}, ClockAnchor(100, 200)) as journal:
+        for one in records:
+            journal.append(one)
+        if end:
+            journal.end(WINDOW, CLIENT, stopped)
+    return path
+
+
+def test_every_field_of_a_record_is_read_again(tmp_path: Path) -> None:
+    bare = RequestRecord(0, "a", 0, Phase.MEASURED, Outcome.NOT_SENT, 1)
+    run = load_run(write(tmp_path / "loads" / "a.jsonl", FULL, bare))
+    assert run.records == (bare, FULL)
+    assert all(getattr(FULL, name) is not None for name in FULL.__dataclass_fields__), (
+        "FULL has a field unset"
+    )
+
+
+def test_all_that_is_said_of_a_run_is_read_again(tmp_path: Path) -> None:
+    run = load_run(write(tmp_path / "a.jsonl", FULL))
+    assert (run.name, run.description) == ("a-run", {"seed": 7, "workload": {"users": 2}})
+    assert (run.anchor, run.window, run.client) == (ClockAnchor(100, 200), WINDOW, CLIENT)
+    assert (run.complete, run.stopped_because, run.problems) == (True, None, ())
+
+
+def test_a_run_that_was_stopped_is_not_complete_and_says_why(tmp_path: Path) -> None:
+    run = load_run(write(tmp_path / "a.jsonl", FULL, stopped="20 requests in a row failed"))
+    assert (run.complete, run.stopped_because, run.problems) == (False, "20 requests in a row failed", ())
+
+
+def test_a_run_without_an_end_line_was_cut_off(tmp_path: Path) -> None:
+    run = load_run(write(tmp_path / "a.jsonl", FULL, end=False))
+    assert (run.complete, run.stopped_because, run.window, run.client) == (False, "cut off", None, None)
+    assert run.problems == ("the run was cut off: the journal has no closing line",)
+    assert run.records == (FULL,)
+
+
+def test_a_journal_torn_at_any_byte_keeps_every_whole_record(tmp_path: Path) -> None:
+    whole = write(tmp_path / "a.jsonl", record(0), record(1)).read_bytes()
+    ends = [i + 1 for i, byte in enumerate(whole) if byte == 10]
+    assert len(ends) == 4
+    torn = tmp_path / "torn.jsonl"
+    for cut in range(ends[0], len(whole)):
+        torn.write_bytes(whole[:cut])
+        run = load_run(torn)
+        # A line without its line end is whole too; only its content counts.
+        assert len(run.records) == sum(end - 1 <= cut for end in ends[1:3]), cut
+        assert run.complete is (cut == len(whole) - 1), cut
+        half = cut not in ends and cut + 1 not in ends
+        assert any("torn" in problem for problem in run.problems) is half, cut
+
+
+def test_a_line_torn_in_the_middle_is_left_out_and_numbered(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", record(0), record(1), record(2))
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([*lines[:2], lines[2][:20], *lines[3:]]))
+    run = load_run(path)
+    assert [one.index for one in run.records] == [0, 2]
+    assert run.problems == ("line 3 is torn or not JSON and was left out",)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [b"", b"\n\n", b"not json\n", b"[]\n", b"1\n", b'{"kind":"request"}\n', b'{"kind":"run","schema":99}\n'],
+)
+def test_a_file_that_does_not_begin_like_a_journal_is_refused(tmp_path: Path, first: bytes) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(first)
+    with pytest.raises(JournalError) as caught:
+        load_run(path)
+    assert str(path) in str(caught.value)
+    assert '"kind": "run", "schema": 1' in str(caught.value)
+
+
+def test_a_torn_first_line_before_whole_records_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", record(0))
+    path.write_bytes(path.read_bytes()[5:])
+    with pytest.raises(JournalError, match="not a journal"):
+        load_run(path)
+
+
+def test_a_record_of_another_shape_is_a_journal_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", record(0))
+    path.write_bytes(path.read_bytes().replace(b"COMPLETED", b"PERHAPS"))
+    with pytest.raises(JournalError, match="PERHAPS"):
+        load_run(path)
+
+
+def test_a_journal_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match=r"none\.jsonl"):
+        load_run(tmp_path / "none.jsonl")
+
+
+def test_a_full_disk_is_a_journal_error_that_says_so() -> None:
+    with pytest.raises(JournalError) as caught:
+        Journal(Path("/dev/full"), "a-run", {}, ClockAnchor(0, 0))
+    assert "No space left on device" in str(caught.value)
+    assert "--results" in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_made_is_a_journal_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalError, match="cannot write the journal"):
+        Journal(tmp_path / "file" / "a.jsonl", "a-run", {}, ClockAnchor(0, 0))
+
+
+def test_another_process_reads_each_record_while_the_journal_is_open(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    count = [sys.executable, "-c", f"print(open({str(path)!r}, 'rb').read().count(b'request_id'))"]
+    with Journal(path, "a-run", {}, ClockAnchor(0, 0)) as journal:
+        for number in (1, 2):
+            journal.append(record(number))
+            assert subprocess.run(count, capture_output=True, check=True).stdout.split() == [b"%d" % number]
+
+
+def test_a_killed_client_loses_no_record_that_it_had_finished(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    script = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from instruments.clock import ClockAnchor\nfrom instruments.journal import Journal\n"
+        "from tests.instruments.shapes import record\n"
+        "journal = Journal(Path(sys.argv[1]), 'a-run', {}, ClockAnchor(0, 0))\n"
+        "for index in range(5): journal.append(record(index))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    here = Path(__file__).parents[2]
+    ended = subprocess.run([sys.executable, "-c", script, str(path)], cwd=here, check=False)
+    assert ended.returncode == -9
+    assert len(load_run(path).records) == 5
+
+
+def test_records_are_read_in_the_order_of_their_requests(tmp_path: Path) -> None:
+    shuffled = [replace(record(0), index=index) for index in (4, 1, 3)]
+    assert [one.index for one in load_run(write(tmp_path / "a.jsonl", *shuffled)).records] == [1, 3, 4]

@@ -1,0 +1,108 @@
+"""What a run amounts to: every request that was due is counted, undefined is never 0."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from instruments.records import Outcome, Phase
+from instruments.statistics import summarize
+from tests.instruments.shapes import SECOND, load_run, record
+
+
+def test_numbers_are_of_the_measured_requests_only() -> None:
+    summary = summarize(
+        load_run([record(0, ttft=9, phase=Phase.WARMUP), record(1, ttft=2), record(2, ttft=1)])
+    )
+    assert summary.due == 2
+    assert summary.distributions["ttft_s"] == (1.0, 2.0)
+
+
+def test_every_outcome_is_counted_among_those_that_were_due() -> None:
+    summary = summarize(load_run(record(i, outcome) for i, outcome in enumerate(Outcome)))
+    assert summary.due == 8
+    assert summary.outcomes == dict.fromkeys(Outcome, 1)
+    assert summary.completed == 1
+    assert summary.errors == 6  # without COMPLETED, and without CANCELLED, which was the client's wish
+
+
+def test_rates_are_over_the_window() -> None:
+    records = [
+        *(record(i, tokens=3) for i in range(4)),
+        record(4, Outcome.FAILED),
+        record(5, Outcome.NOT_SENT),
+    ]
+    records[5] = replace(records[5], sent_ns=None)
+    summary = summarize(load_run(records, seconds=8))
+    assert summary.duration_s == 8
+    assert summary.achieved_per_s == 5 / 8
+    assert summary.completed_per_s == 4 / 8
+    assert (summary.output_tokens, summary.prompt_tokens) == (12, 20)
+    assert summary.output_tokens_per_s == 12 / 8
+
+
+def test_one_answer_without_usage_makes_the_sum_of_tokens_undefined() -> None:
+    summary = summarize(load_run([record(0), record(1, tokens=None)]))
+    assert summary.output_tokens is None
+    assert summary.output_tokens_per_s is None
+
+
+def test_a_run_in_which_all_failed_has_no_latencies_and_no_tokens() -> None:
+    summary = summarize(load_run(record(i, Outcome.FAILED) for i in range(3)))
+    assert summary.distributions["ttft_s"] == ()
+    assert (summary.output_tokens, summary.itl_s, summary.chunk_gap_s) == (None, None, ())
+    assert (summary.due, summary.completed_per_s) == (3, 0.0)
+
+
+def test_an_empty_run_has_no_number_at_all() -> None:
+    summary = summarize(replace(load_run([]), window=None))
+    assert (summary.due, summary.duration_s, summary.achieved_per_s, summary.completed_per_s) == (
+        0,
+        None,
+        None,
+        None,
+    )
+    assert (summary.send_lag_p99_s, summary.output_tokens) == (None, None)
+
+
+def test_completed_requests_without_an_indicator_are_counted_beside_it() -> None:
+    summary = summarize(load_run([record(0), record(1, tokens=1), record(2, Outcome.FAILED)]))
+    assert summary.undefined["tpot_s"] == 1
+    assert summary.undefined["ttft_s"] == 0
+    assert summary.distributions["tpot_s"] == (1.0,)  # 2 s over 2 gaps
+
+
+def test_gaps_between_tokens_are_pooled_only_when_all_answers_have_counts() -> None:
+    counted = replace(record(0), chunk_tokens=(1, 2))
+    assert summarize(load_run([counted, replace(counted, index=1)])).itl_s == (0.0, 0.0, 2.0, 2.0)
+    mixed = summarize(load_run([counted, record(1)]))
+    assert mixed.itl_s is None
+    assert mixed.chunk_gap_s == (2.0, 2.0)
+
+
+def test_the_lag_of_sending_is_a_high_quantile_over_all_that_were_sent() -> None:
+    late = replace(record(0), sent_ns=SECOND // 2)
+    summary = summarize(load_run([late, *(record(i) for i in range(1, 50))]))
+    assert summary.send_lag_p99_s == 0.5
+    summary = summarize(load_run([late, *(record(i) for i in range(1, 100))]))
+    assert summary.send_lag_p99_s == 0.0
+
+
+def test_the_offered_rate_is_that_of_the_workload() -> None:
+    described = replace(load_run([record(0)]), description={"workload": {"rate_per_s": 3.5}})
+    assert summarize(described).offered_per_s == 3.5
+    assert summarize(load_run([record(0)])).offered_per_s is None
+
+
+def test_what_a_journal_has_to_say_is_passed_on() -> None:
+    summary = summarize(load_run([record(0)], complete=False, problems=("line 3 is torn",)))
+    assert not summary.complete
+    assert summary.stopped_because == "20 requests in a row failed"
+    assert summary.problems == ("line 3 is torn",)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TRUNCATED, Outcome.TIMED_OUT, Outcome.CANCELLED])
+def test_a_latency_of_a_request_that_did_not_complete_is_no_latency(outcome: Outcome) -> None:
+    summary = summarize(load_run([record(0), replace(record(1, ttft=9), outcome=outcome)]))
+    assert summary.distributions["ttft_s"] == (1.0,)

@@ -1,0 +1,194 @@
+"""The page: the right numbers, honest about bad runs, self-contained, and safe to open."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from instruments.errors import JournalError
+from instruments.results import IncidentRecord
+from reports.model import read_report
+from reports.page import MOST_DETAILED, MOST_PLOTTED, render, write_page
+from tests.reports.markup import Page
+from tests.reports.runs import RunBuilder, answered, even_load, failed, objective
+
+HOSTILE = '<script>alert("x")</script><img src=https://evil.example/x onerror=alert(1)>'
+
+
+def page_of(run: RunBuilder) -> Page:
+    return Page(render(read_report(run.folder.path)))
+
+
+def test_the_verdict_comes_first_with_its_reason_and_exit_code(met: RunBuilder) -> None:
+    text = page_of(met).text
+    assert text.index("✓ MET") < text.index("1 of 1 required objective met, 1 of 1 claim passed.")
+    assert text.index("exit code 0") < text.index("Against its limit")
+
+
+def test_an_objectives_row_has_the_numbers_worked_out_by_hand(met: RunBuilder) -> None:
+    # 1.2 s over 0.95 s is 1.263.
+    row = "≤ 1.2 s 0.95 s [0.9, 1] 95 % 0 of 100 1.26×"
+    assert row in page_of(met).text
+
+
+def test_quantiles_have_interval_and_count(met: RunBuilder) -> None:
+    text = page_of(met).text
+    # p50 at 95 %: ranks 40 and 61 of 100 (binomial(100, 1/2): P(<= 39) = 0.0176, P(<= 40) = 0.0284).
+    assert "TTFT 100 of 100 500 ms [400, 610] 900 ms" in text
+    assert "TPOT 100 of 100 20 ms [20, 20]" in text
+
+
+def test_the_throughput_row_adds_up(met: RunBuilder) -> None:
+    # 100 answers of 11 tokens in a window of 10 s, of which 10 a second were offered.
+    assert "chat-10 100 100 100 % 10 10 10 110" in page_of(met).text
+
+
+def test_the_client_says_which_limits_it_can_judge(met: RunBuilder) -> None:
+    # Send lag 0, loop lag 1 ms at p99 and 4 ms at most, a pause of 2 ms, a quarter of a core; ten times 1 ms.
+    assert "chat-10 0 ms 1 ms 4 ms 2 ms 25 % 10 ms" in page_of(met).text
+
+
+def test_a_run_in_which_everything_failed_shows_dashes_and_no_zero_latency(run: RunBuilder) -> None:
+    run.judge(run.load("chat-10", [failed(index) for index in range(60)]), objective())
+    text = page_of(run.claim("failed").session(exit_code=10)).text
+    assert "No request completed: there is no latency to draw." in text
+    assert "≤ 1.2 s – too few have one – 95 % 60 of 60 –" in text
+    assert "TTFT 0 of 60 – – – – – – – –" in text
+    assert "0 ms [" not in text
+
+
+def test_an_empty_run_has_a_page_that_says_nothing_was_measured(run: RunBuilder) -> None:
+    text = page_of(run.session(exit_code=12)).text
+    assert "∅ NOTHING MEASURED" in text
+    assert "No objective was judged in this run." in text
+    assert "No claim ended in this run." in text
+    assert "The run left no fingerprint" in text
+    assert "✓ MET" not in text
+
+
+def test_a_cut_journal_is_a_reason_to_doubt(run: RunBuilder) -> None:
+    run.judge(run.load("chat-10", even_load(), end=False), objective())
+    text = page_of(run.session(finished_at=None, exit_code=None)).text
+    assert "? INCONCLUSIVE" in text
+    assert "Reasons to doubt" in text
+    assert "loads/chat-10.jsonl: the run was cut off: the journal has no closing line" in text
+    assert "did not end well: cut off" in text
+
+
+def test_every_verdict_of_a_simulated_engine_says_simulated(met: RunBuilder) -> None:
+    plain = page_of(met).text
+    simulated = page_of(met.session(simulated=True, engine="simulator")).text
+    assert "simulated" not in plain
+    assert simulated.index("✓ MET simulated") < simulated.index("exit code")
+    assert "The engine was simulated" in simulated
+    objectives = simulated[simulated.index("Against its limit") :]
+    assert objectives.index("MET simulated") < objectives.index("Latency")
+
+
+def test_failures_come_before_passes_and_skips_have_their_reasons(met: RunBuilder) -> None:
+    met.claim("passed", "suites/a.py::test_a", title="First by name")
+    met.claim("passed", "suites/z.py::test_y", title="Passes beside it")
+    met.claim(
+        "failed", "suites/z.py::test_z", title="Last by name", reason="it broke", detail="the traceback"
+    )
+    met.claim("skipped", "suites/b.py::test_b", title="Skipped one", reason="the stack lacks a GPU")
+    text = page_of(met.session(exit_code=1)).text
+    claims = text[text.index("By suite file") :]
+    assert claims.index("Last by name") < claims.index("Passes beside it") < claims.index("First by name")
+    assert "it broke details the traceback" in claims
+    assert "the stack lacks a GPU – 1 of 5 claims" in claims
+
+
+def test_an_incident_shows_what_died_and_the_end_of_its_log(met: RunBuilder) -> None:
+    log = "first line\n" + "x" * 20_000 + "\nlast words"
+    met.folder.append_incident(IncidentRecord("2026-11-21T06:00:30+00:00", "gateway", "exit code 137", log))
+    text = page_of(met).text
+    assert text.index("gateway 2026-11-21 06:00:30 UTC exit code 137") < text.index("Against its limit")
+    assert "last words" in text
+    assert "first line" not in text
+
+
+def test_startup_seconds_notes_fingerprint_and_commands_are_there(met: RunBuilder) -> None:
+    met.session(
+        startup_s={"gateway": 1.5, "engine": 150.0},
+        notes=("No Prometheus on this machine.",),
+        command=("pytest", "--env", "local", "-m", "not slow", "--api-key", "sk-hush", "--token=hush"),
+    )
+    text = page_of(met).text
+    assert text.index("engine 2 min 30 s") < text.index("gateway 1.5 s")
+    assert "No Prometheus on this machine." in text
+    assert "vllm 0.11.2 quantization –" in text
+    assert "pytest --env local -m 'not slow' --api-key HIDDEN --token=HIDDEN" in text
+    assert "hush" not in text
+    assert "python -m reports results/run-1" in text
+
+
+def test_the_page_is_well_formed_self_contained_and_small(met: RunBuilder) -> None:
+    text = render(read_report(met.folder.path))
+    page = Page(text)
+    assert page.faults == []
+    assert len(page.ids) == len(set(page.ids))
+    assert [one for one in page.references if not one.startswith("#")] == []
+    assert not re.search(r"url\((?!#)|@import", text)
+    assert page.tags.count("svg") > 3
+    assert {"script", "link", "iframe", "img", "object"}.isdisjoint(page.tags)
+    assert len(text.encode()) < 2_000_000
+
+
+def test_every_reference_leads_somewhere(met: RunBuilder) -> None:
+    page = page_of(met)
+    assert {one[1:] for one in page.references} <= set(page.ids)
+
+
+def test_a_drawing_is_described_and_takes_its_colours_from_the_page(met: RunBuilder) -> None:
+    text = render(read_report(met.folder.path))
+    plots = re.findall(r'<svg class="plot".*?</svg>', text, flags=re.S)
+    assert len(plots) == 3
+    assert (
+        'aria-label="Share of requests against TTFT; TTFT: 100 of 100 requests have one; limit 1.2 s' in text
+    )
+    for plot in plots:
+        assert "var(--curve)" in plot
+        assert "<text" in plot
+        assert not re.search(r"#[0-9a-f]{6}", plot)
+
+
+def test_hostile_text_stays_text(run: RunBuilder) -> None:
+    journal = run.load("chat-10", [*(answered(i, 10) for i in range(60)), failed(60, HOSTILE)])
+    run.judge(journal, objective(id=HOSTILE, description=HOSTILE))
+    run.claim("error", f"suites/{HOSTILE}.py::t", title=HOSTILE, reason=HOSTILE, detail=HOSTILE)
+    run.claim("skipped", reason=HOSTILE)
+    run.folder.append_incident(IncidentRecord("now", HOSTILE, HOSTILE, HOSTILE))
+    run.folder.write_document("fingerprint.json", {HOSTILE: HOSTILE})
+    run.session(
+        run_id=HOSTILE, environment=HOSTILE, notes=(HOSTILE,), command=(HOSTILE,), exit_reason=HOSTILE
+    )
+    page = page_of(run)
+    assert {"script", "img"}.isdisjoint(page.tags)
+    assert page.handlers == []
+    assert page.faults == []
+    assert page.text.count("<script>") > 10
+
+
+def test_a_large_run_stays_below_2_mb_and_says_what_it_left_out(run: RunBuilder) -> None:
+    for number in range(40):
+        run.load(f"load-{number:02d}", even_load())
+    for number in range(200):
+        run.claim("failed", f"suites/a.py::test_{number}", reason="no", detail="E" * 50_000)
+    text = render(read_report(run.session(exit_code=1).folder.path))
+    assert len(text.encode()) < 2_000_000
+    assert text.count('class="plot"') == 3 * MOST_PLOTTED
+    assert "24 further loads without plots" in text
+    assert text.count("characters left out") == MOST_DETAILED
+    assert f"{200 - MOST_DETAILED} further claims" in text
+
+
+def test_a_page_is_written_whole_or_not_at_all(met: RunBuilder, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_page(read_report(met.folder.path), path)
+    assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert list(tmp_path.glob("*.new")) == []
+    with pytest.raises(JournalError, match="cannot write"):
+        write_page(read_report(met.folder.path), tmp_path / "nowhere" / "report.html")

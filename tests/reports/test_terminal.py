@@ -1,0 +1,75 @@
+"""Lines for a terminal: one an objective, evidence only where something is not as it must be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from instruments.results import IncidentRecord
+from reports.model import read_report
+from reports.terminal import WIDTH, lines
+from tests.reports.runs import RunBuilder, even_load, failed, objective
+
+
+def shown(run: RunBuilder, *, colour: bool = False) -> list[str]:
+    return lines(read_report(run.folder.path), colour)
+
+
+def test_a_met_objective_is_one_line_without_evidence(met: RunBuilder) -> None:
+    assert shown(met) == [
+        "MET  run run-1, exit code 0",
+        "  1 of 1 required objective met, 1 of 1 claim passed",
+        "",
+        "  ✓ MET  chat.ttft  0.95 s [0.9, 1] ≤ 1.2 s  0 of 100 bad  1.26×",
+        "",
+        "  1 claim: 1 passed",
+        f"  {met.folder.path / 'report.html'}",
+    ]
+
+
+def test_what_is_not_met_has_its_evidence(run: RunBuilder) -> None:
+    # Ten good answers of ten: 0.95**10 is 0.6. 59 would do (0.95**59 = 0.0485), 49 more.
+    run.judge(run.load("chat-10", even_load()[:10]), objective())
+    text = " ".join(" ".join(shown(run.claim("failed").session(exit_code=11))).split())
+    assert "? INCONCLUSIVE chat.ttft 0.1 s ≤ 1.2 s 0 of 10 bad" in text
+    assert "- chat.ttft: too few requests to tell: 0 of 10 requests bad where 0.05 of all may be;" in text
+    assert "49 further good requests would decide it loads/chat-10.jsonl" in text
+    assert "failed: suites/" not in text  # told already, as the objective
+
+
+def test_a_claim_that_failed_by_itself_and_what_died_are_told(met: RunBuilder) -> None:
+    met.claim("error", "suites/a.py::test_a", reason="StackDied: gateway")
+    met.folder.append_incident(IncidentRecord("now", "gateway", "exit code 137", ""))
+    text = "\n".join(shown(met.session(exit_code=1)))
+    assert "    - error: suites/a.py::test_a: StackDied: gateway" in text
+    assert "    - died: gateway: exit code 137" in text
+
+
+def test_no_line_is_wider_than_the_terminal(run: RunBuilder) -> None:
+    long = "a-name-that-goes-on-and-on." * 6
+    journal = run.load("chat-10", [*even_load(), *(failed(100 + i) for i in range(30))])
+    run.judge(journal, objective(id=long))
+    run.judge(journal, objective(indicator="error_share", statistic="share", at_most=0.01))
+    run.claim("error", f"suites/{long}.py::t", reason=long)
+    run.session(simulated=True, run_id=long, exit_code=10)
+    assert max(len(line) for line in shown(run)[:-1]) <= WIDTH
+
+
+def test_every_verdict_of_a_simulated_engine_says_simulated(met: RunBuilder) -> None:
+    told = [line for line in shown(met.session(simulated=True)) if "MET" in line]
+    assert len(told) == 2
+    assert all("simulated" in line for line in told)
+
+
+def test_colours_only_when_asked(met: RunBuilder) -> None:
+    assert "\x1b" not in "".join(shown(met))
+    assert shown(met, colour=True)[0].startswith("\x1b[1;32mMET\x1b[0m")
+
+
+def test_a_servers_error_does_not_steer_the_terminal(met: RunBuilder) -> None:
+    met.claim("error", "suites/a.py::t", reason="\x1b]0;owned\x07 \x1b[2J")
+    assert not any("\x1b" in line or "\x07" in line for line in shown(met.session(exit_code=1)))
+
+
+def test_the_path_is_that_of_the_page(met: RunBuilder) -> None:
+    told = lines(read_report(met.folder.path), page=Path("elsewhere.html"))
+    assert told[-1] == "  elsewhere.html"
