@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,12 +82,16 @@ def _start_simulator(profile: EngineProfile, port: int, key: Secret, folder: Pat
 
 
 def _interposed(own: Engine, profile: EngineProfile, folder: Path, logs: Path) -> Engine:
-    port = take_port(0, "interposer")
-    process = Process.start(
-        "interposer",
-        [*profile.interposer, "--upstream", own.url, "--port", str(port)],
-        log=logs / "interposer.log",
-        cwd=ROOT,
-    )
+    with ExitStack() as undo:  # when the interposer cannot be started, the engine does not stay
+        for part in own.components:
+            undo.callback(part.stop)
+        port = take_port(0, "interposer")
+        process = Process.start(
+            "interposer",
+            [*profile.interposer, "--upstream", own.url, "--port", str(port)],
+            log=logs / "interposer.log",
+            cwd=ROOT,
+        )
+        undo.pop_all()
     facts = {**own.fingerprint, "engine.interposer": " ".join(profile.interposer)}
     return Engine(f"http://127.0.0.1:{port}", (*own.components, process), facts, own.simulated)

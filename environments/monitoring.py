@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -57,18 +58,21 @@ def start_monitoring(profile: Profile, folder: Path, logs: Path, targets: Mappin
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[Part] = []
     alert_port = take_port(ports.alertmanager, "Alertmanager") if found["alertmanager"] else None
-    if found["alertmanager"]:
-        config = _write(folder / "alertmanager.yml", alertmanager_config())
-        arguments = [f"--config.file={config}", f"--storage.path={folder / 'alertmanager'}"]
-        arguments += [f"--web.listen-address=127.0.0.1:{alert_port}", "--cluster.listen-address="]
-        parts.append(found["alertmanager"][0](arguments, folder, logs / "alertmanager.log"))
-    port = take_port(ports.prometheus, "Prometheus")
-    for rules in RULES.glob("*.yml"):  # copied: a container sees this folder and no other
-        shutil.copy(rules, folder)
-    config = _write(folder / "prometheus.yml", prometheus_config(targets, alert_port))
-    arguments = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'prometheus'}"]
-    arguments += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
-    parts.append(found["prometheus"][0](arguments, folder, logs / "prometheus.log"))
+    with ExitStack() as undo:  # when Prometheus cannot be started, Alertmanager does not stay
+        if found["alertmanager"]:
+            config = _write(folder / "alertmanager.yml", alertmanager_config())
+            arguments = [f"--config.file={config}", f"--storage.path={folder / 'alertmanager'}"]
+            arguments += [f"--web.listen-address=127.0.0.1:{alert_port}", "--cluster.listen-address="]
+            parts.append(found["alertmanager"][0](arguments, folder, logs / "alertmanager.log"))
+            undo.callback(parts[-1].stop)
+        port = take_port(ports.prometheus, "Prometheus")
+        for rules in RULES.glob("*.yml"):  # copied: a container sees this folder and no other
+            shutil.copy(rules, folder)
+        config = _write(folder / "prometheus.yml", prometheus_config(targets, alert_port))
+        arguments = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'prometheus'}"]
+        arguments += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+        parts.append(found["prometheus"][0](arguments, folder, logs / "prometheus.log"))
+        undo.pop_all()
     return Monitoring(
         prometheus_url=f"http://127.0.0.1:{port}",
         alertmanager_url=f"http://127.0.0.1:{alert_port}" if alert_port else None,

@@ -156,8 +156,8 @@ def test_a_folder_that_is_not_a_runs_is_said_so(tmp_path: Path) -> None:
 
 
 def test_a_client_that_measured_itself_is_inconclusive(run: RunBuilder) -> None:
-    # The client's loop lag of 1 ms is more than a tenth of a limit of 5 ms.
-    run.judge(run.load("chat-10", [answered(i, 1) for i in range(100)]), objective(at_most=0.005))
+    # A TTFT of 1 ms and the client's loop lag of 1 ms may together be over a limit of 1.9 ms.
+    run.judge(run.load("chat-10", [answered(i, 1) for i in range(100)]), objective(at_most=0.0019))
     report = read_report(run.claim("failed", CLAIM).session(exit_code=11).folder.path)
     assert report.state is Overall.INCONCLUSIVE
-    assert "it measured itself" in report.reason
+    assert "the client was late by 0.001 s" in report.reason
