@@ -96,10 +96,8 @@ def test_a_wait_that_runs_out_shows_the_logs_of_what_it_needed(tmp_path: Path) -
 
 
 def test_the_death_of_a_component_ends_the_wait_with_its_log(dying: Process) -> None:
-    began = time.monotonic()
-    with pytest.raises(StackDied) as death:
-        wait_until(lambda: "connection refused", "the engine answers", bound_s=300.0, components=(dying,))
-    assert time.monotonic() - began < 150.0, "it did not wait for the bound"
+    with pytest.raises(StackDied) as death:  # and not StackNotReady, which the bound would bring
+        wait_until(lambda: "connection refused", "the engine answers", bound_s=30.0, components=(dying,))
     assert death.value.message == "engine died: exit code 7"
     assert death.value.log_tail == "CUDA out of memory"
 

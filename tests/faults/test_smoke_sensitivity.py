@@ -70,7 +70,9 @@ FAULTS = [
 def profile_with(fault: Fault) -> dict[str, Any]:
     """The local profile with the fault in it."""
     kind = os.environ.get("VLLM_SLO_FAULT_ENGINE", "simulator")
-    engine: dict[str, Any] = {"kind": kind, "simulator_arguments": ["--ttft-ms", "5", "--itl-ms", "1.2"]}
+    # Behind the delay a stream has to go on for longer than the delay, or it arrives in one burst.
+    itl_ms = "1.2" if fault.name == "first-token-delay" else "0.4"
+    engine: dict[str, Any] = {"kind": kind, "simulator_arguments": ["--ttft-ms", "5", "--itl-ms", itl_ms]}
     if fault.interposer:
         engine["interposer"] = [sys.executable, "-m", "tests.faults.saboteur", *fault.interposer]
     settings = dict(fault.gateway)
