@@ -6,6 +6,7 @@ testcontainers' own reaper (Ryuk) removes them when this process is killed.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,11 +26,13 @@ class Container:
             DockerContainer(image)
             .with_command([*arguments])
             .with_volume_mapping(str(folder), str(folder), "rw")
-            .with_kwargs(network_mode="host", user="root")
+            .with_kwargs(network_mode="host", user="0")
         )
         try:
             self._container.start()
         except Exception as error:  # docker's client raises its own, requests' and urllib3's
+            with contextlib.suppress(Exception):  # made and not started, it would stay
+                self._container.stop()
             raise MissingBinary(
                 f"cannot start {name} as a container",
                 expected=f"a Docker engine that can run {image}",

@@ -158,7 +158,7 @@ def _decide(objective: ServiceLevelObjective, n: int, bad: int) -> tuple[State, 
         kept = bad <= objective.limit
         return (State.MET if kept else State.VIOLATED), f"{bad} of {n}, counted, not estimated", None
     share, doubt = objective.bad_share, 1 - objective.confidence
-    said = f"{bad} of {n} requests bad where {share:.3g} of all may be"
+    said = f"{bad} of {n} requests bad where {share * 100:.3g} % of all may be"
     if binomial_at_most(bad, n, share) <= doubt:
         return State.MET, said, None
     if binomial_at_least(bad, n, share) <= doubt:

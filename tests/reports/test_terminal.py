@@ -31,7 +31,7 @@ def test_what_is_not_met_has_its_evidence(run: RunBuilder) -> None:
     run.judge(run.load("chat-10", even_load()[:10]), objective())
     text = " ".join(" ".join(shown(run.claim("failed").session(exit_code=11))).split())
     assert "? INCONCLUSIVE chat.ttft 0.1 s ≤ 1.2 s 0 of 10 bad" in text
-    assert "- chat.ttft: too few requests to tell: 0 of 10 requests bad where 0.05 of all may be;" in text
+    assert "- chat.ttft: too few requests to tell: 0 of 10 requests bad where 5 % of all may be;" in text
     assert "49 further good requests would decide it loads/chat-10.jsonl" in text
     assert "failed: suites/" not in text  # told already, as the objective
 
