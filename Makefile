@@ -29,7 +29,7 @@ setup: ## install all parts inside the clone: suite, engine, monitoring, model
 	@$(SETUP) $(PARTS)
 
 test: setup ## the project's own tests: no GPU, no cluster, minutes
-	$(PYTHON_ENV) -m pytest tests $(ARGS)
+	$(PYTHON_ENV) -m pytest tests --basetemp=.cache/tmp/pytest $(ARGS)
 
 smoke: setup ## a real stack on this machine, checked end to end
 	$(PYTHON_ENV) -m pytest -m smoke $(ARGS)
