@@ -1,13 +1,13 @@
-"""The list of fixture modules, nothing else."""
+"""The list of fixture modules, each after those that it imports (pytest marks them in this order)."""
 
 pytest_plugins = [
     "fixtures.options",
     "fixtures.markers",
     "fixtures.session",
-    "fixtures.environment",
     "fixtures.load",
+    "fixtures.objectives",
+    "fixtures.environment",
     "fixtures.probes",
     "fixtures.assets",
-    "fixtures.objectives",
     "fixtures.reporting",
 ]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from environments.fingerprint import machine_fingerprint
-from environments.provider import Say, Secret, Stack, StackNotReady
+from environments.provider import SIMULATED_NOTE, Say, Secret, Stack, StackNotReady, is_simulated
 from instruments.errors import ConfigurationError
 
 REACH_BOUND_S = 10.0
@@ -43,8 +43,12 @@ def attached_stack(options: AttachOptions, say: Say) -> Iterator[Stack]:
         model = options.model or models[0]["id"]
         version = _version(client, base_url)
         scraped = _metrics_url(client, base_url)
-        missing = _missing(client, options, base_url, scraped)
         described = next((one for one in models if one["id"] == model), {})
+    _require_prometheus(options, model)
+    # A gateway may hide the version, but passes the list of models on.
+    simulated = version == "simulator" or is_simulated(models)
+    context_length = described.get("max_model_len")
+    missing = _missing(options, base_url, scraped, context_length)
     yield Stack(
         environment="attach",
         base_url=base_url,
@@ -58,12 +62,13 @@ def attached_stack(options: AttachOptions, say: Say) -> Iterator[Stack]:
             **machine_fingerprint(),
             "profile.name": "attach",
             "engine.url": base_url,
-            "engine.version": version or "unknown: the server does not say",
+            "engine.version": "simulator" if simulated else version or "unknown: the server does not say",
             "engine.model": model,
         },
-        engine="simulator" if version == "simulator" else None,
-        simulated=version == "simulator",
-        max_model_len=described.get("max_model_len"),
+        engine="simulator" if simulated else None,
+        simulated=simulated,
+        max_model_len=context_length,
+        notes=[SIMULATED_NOTE] if simulated else [],
     )
 
 
@@ -76,7 +81,9 @@ def check_options(options: AttachOptions) -> tuple[str, Secret | None]:
             hint="pytest --env attach --base-url https://HOST[:PORT] --api-key-env NAME",
         )
     base_url = options.base_url.rstrip("/")
-    _check_url(base_url)
+    _check_url(base_url, "--base-url")
+    if options.prometheus_url:
+        _check_url(options.prometheus_url, "--prometheus-url")
     if options.ca_bundle and not options.ca_bundle.is_file():
         raise ConfigurationError(f"--ca-bundle {options.ca_bundle}: no such file")
     if options.api_key_env is None:
@@ -97,7 +104,7 @@ def check_options(options: AttachOptions) -> tuple[str, Secret | None]:
     return base_url, Secret(value)
 
 
-def _check_url(base_url: str) -> None:
+def _check_url(base_url: str, option: str) -> None:
     try:
         parts = urlsplit(base_url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -105,10 +112,10 @@ def _check_url(base_url: str) -> None:
     except (ValueError, httpx.InvalidURL):
         usable = False
     if not usable:
-        raise ConfigurationError("--base-url is not the URL of a server", expected="http(s)://HOST[:PORT]")
+        raise ConfigurationError(f"{option} is not the URL of a server", expected="http(s)://HOST[:PORT]")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError(
-            "--base-url holds more than an address",
+            f"{option} holds more than an address",
             expected="no user, password, query or fragment: they would stand in every report",
             hint="--api-key-env NAME, with the key in the environment variable NAME",
         )
@@ -180,17 +187,43 @@ def _metrics_url(client: httpx.Client, base_url: str) -> str | None:
     return f"{base_url}/metrics" if response.status_code == 200 and "vllm:" in response.text else None
 
 
+def _require_prometheus(options: AttachOptions, model: str) -> None:
+    """The Prometheus that was named has to answer, and to know the model; StackNotReady otherwise."""
+    if not options.prometheus_url:
+        return
+    url = f"{options.prometheus_url.rstrip('/')}/api/v1/query"
+    asked = f'vllm:num_requests_running{{model_name="{model}"}}'
+    try:
+        with httpx.Client(verify=_context(options.ca_bundle), trust_env=False) as client:
+            answer = client.get(url, params={"query": asked}, timeout=REACH_BOUND_S)
+        found = len(answer.json()["data"]["result"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        raise StackNotReady(
+            f"--prometheus-url: no answer to a query from {url}",
+            expected=f"the answer of a Prometheus within {REACH_BOUND_S:g} s",
+            seen=f"{type(error).__name__}: {error}",
+        ) from None
+    if not found:
+        raise StackNotReady(
+            "--prometheus-url: this Prometheus does not scrape the model",
+            expected=f"at least one series of {asked}",
+            seen="none",
+            hint="name the Prometheus that scrapes this server, or leave the option out",
+        )
+
+
 def _missing(
-    client: httpx.Client, options: AttachOptions, base_url: str, scraped: str | None
+    options: AttachOptions, base_url: str, scraped: str | None, context: int | None
 ) -> dict[str, str]:
     missing = {
-        "processes": "the stack was attached to: its processes are not ours",
         "gateway": "an attached stack's gateway is not known to this suite",
         "gateway_metrics": "an attached stack's gateway metrics are not known to this suite",
         "limiter": "the rate limits of an attached stack are not known",
         "alertmanager": "no Alertmanager was named for the attached stack",
         "exclusive": "other clients may use an attached stack: its counters are not ours alone",
     }
+    if context is None:
+        missing["context_length"] = "the server does not say how long a prompt may be"
     if not scraped:
         missing["engine_metrics"] = f"{base_url}/metrics does not show vLLM's metrics"
     if not options.prometheus_url:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from environments.monitoring import Monitoring, start_monitoring, wait_for_monit
 from environments.ports import take_port
 from environments.process import Process
 from environments.profile import EngineProfile, Profile
-from environments.provider import Say, Secret, Stack
+from environments.provider import SIMULATED_NOTE, Say, Secret, Stack, StackNotReady, is_simulated
 from environments.readiness import answers, wait_until
 
 KEY_NAMES = ("suite", "second", "limited")
@@ -69,6 +69,8 @@ def local_stack(profile: Profile, folder: Path, say: Say) -> Iterator[Stack]:
         for part in monitoring.components:
             cleanup.callback(part.stop)
         startup_s = _wait(profile.engine, engine, gateway, monitoring, certificates, say, began)
+        if profile.engine.kind == "external" and _serves_simulated(gateway, keys["suite"], certificates):
+            engine = replace(engine, simulated=True)
         yield _stack(profile, engine, gateway, monitoring, keys, certificates, startup_s)
 
 
@@ -162,7 +164,7 @@ def _stack(
         missing["alertmanager"] = monitoring.note or "no Alertmanager"
     notes = [monitoring.note] if monitoring.note else []
     if engine.simulated:
-        notes.append("the engine is SIMULATED: no number here says anything about vLLM")
+        notes.append(SIMULATED_NOTE)
     facts = {**machine_fingerprint(), **profile_fingerprint(profile), **engine.fingerprint}
     return Stack(
         environment=profile.name,
@@ -184,6 +186,21 @@ def _stack(
         startup_s=startup_s,
         notes=notes,
     )
+
+
+def _serves_simulated(gateway: _Gateway, key: Secret, certificates: Certificates) -> bool:
+    """What an engine that we did not start says it is; one that lists no models is asked for nothing else."""
+    with _client(certificates) as client:
+        answer = client.get(
+            f"{gateway.url}/v1/models", headers={"Authorization": f"Bearer {key.reveal()}"}, timeout=10.0
+        )
+    if answer.status_code != 200:
+        raise StackNotReady(
+            "the external engine does not list its models",
+            expected="HTTP 200 from /v1/models, with the key in $ENGINE_API_KEY",
+            seen=f"HTTP {answer.status_code}: {answer.text[:200]}",
+        )
+    return is_simulated(answer.json()["data"])
 
 
 def _client(certificates: Certificates) -> httpx.Client:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from instruments.errors import SloError
 
@@ -36,6 +36,14 @@ class StackDied(StackError):
         self.component = component
         self.what = what
         self.log_tail = log_tail
+
+
+SIMULATED_NOTE = "the engine is SIMULATED: no number here says anything about vLLM"
+
+
+def is_simulated(models: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a list of models is that of the simulator, which says so wherever it is asked."""
+    return any("simulator" in str(model.get("owned_by")) for model in models)
 
 
 class Secret:

@@ -6,6 +6,7 @@
     ├── TelemetryError            the server's own numbers cannot be had
     ├── StackError                a stack did not start, or died            (environments.provider)
     │   ├── MissingBinary         a program the stack needs is not on this machine
+    │   ├── PortTaken             a port that the profile asks for is in use
     │   ├── StackNotReady         a bounded wait ran out
     │   └── StackDied             a part of the stack ended by itself
     └── VerdictError              an objective was not met                  (instruments.slo.verdict)

@@ -78,8 +78,8 @@ class Verdict:
         return ratio if self.objective.at_most is not None else 1 / ratio
 
     def require_met(self) -> None:
-        """Raise unless the objective was met: an INCONCLUSIVE never passes."""
-        if self.state is State.MET:
+        """Raise unless a required objective was met: an INCONCLUSIVE never passes."""
+        if self.state is State.MET or not self.objective.required:
             return
         kind = ObjectiveViolated if self.state is State.VIOLATED else ObjectiveInconclusive
         raise kind(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from instruments.records import ClientCheck, LoadRun, Outcome, Phase, RequestRecord
-from instruments.statistics.indicators import INDICATORS, chunk_gap_s, itl_s, send_lag_s
+from instruments.statistics.indicators import INDICATORS, SECOND_NS, chunk_gap_s, itl_s, send_lag_s
 from instruments.statistics.quantiles import quantile
 
 
@@ -29,7 +29,7 @@ class RunSummary:
     undefined: Mapping[str, int]  # completed requests for which the indicator is undefined
     itl_s: tuple[float, ...] | None  # pooled and ascending; None when the server did not count
     chunk_gap_s: tuple[float, ...]
-    send_lag_p99_s: float | None
+    send_lag_p99_s: float | None  # less the time that making a connection took
     client: ClientCheck | None
     complete: bool
     stopped_because: str | None
@@ -52,7 +52,12 @@ def summarize(run: LoadRun) -> RunSummary:
     done = [record for record in records if record.outcome is Outcome.COMPLETED]
     duration_s = run.window.duration_s if run.window else None
     output_tokens = _total(record.completion_tokens for record in done)
-    lags = sorted(lag for record in records if (lag := send_lag_s(record)) is not None)
+    # The time that a connection took to be made is the network's and the server's, not the client's.
+    lags = sorted(
+        lag - (record.connect_ns or 0) / SECOND_NS
+        for record in records
+        if (lag := send_lag_s(record)) is not None
+    )
     per_token = [gaps for record in done if (gaps := itl_s(record)) is not None]
     return RunSummary(
         name=run.name,

@@ -13,6 +13,7 @@ from instruments.errors import TelemetryError
 from instruments.telemetry import Snapshot
 
 FRESH_BOUND_S = 15.0
+QUERY_BOUND_S = 5
 POLL_EVERY_S = 0.1
 
 
@@ -22,7 +23,10 @@ class PrometheusTelemetry:
     def __init__(self, url: str, labels: str) -> None:
         self._url = url.rstrip("/")
         self._labels = labels
-        self._connection = PrometheusConnect(url=self._url)
+        # One session: no proxy of the environment, and no retries, as the wait below asks again anyway.
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._connection = PrometheusConnect(url=self._url, session=self._session, timeout=QUERY_BOUND_S)
 
     @property
     def source(self) -> str:
@@ -69,7 +73,7 @@ class PrometheusTelemetry:
     def _families(self) -> dict[str, str]:
         """Names with types as the targets declare them: also of metrics that have no series yet."""
         try:
-            answer = requests.get(f"{self._url}/api/v1/metadata", timeout=10)
+            answer = self._session.get(f"{self._url}/api/v1/metadata", timeout=QUERY_BOUND_S)
             answer.raise_for_status()
             return {name: declared[0]["type"] for name, declared in answer.json()["data"].items()}
         except (requests.RequestException, ValueError, KeyError, IndexError) as error:

@@ -74,33 +74,31 @@ def test_metrics_are_not_on_the_public_port(client):
 
 
 @pytest.mark.needs("tls")
-def test_tls_is_verified_against_the_authority(stack, address):
-    """The certificate is good for this host and this authority, and for no other"""
-    host, port = address
+def test_tls_is_verified_against_the_authority(stack):
+    """The certificate is good for this host and its authority, and for nobody who does not trust that"""
     with httpx.Client(verify=stack.tls(), trust_env=False) as trusting:
         assert trusting.get(f"{stack.base_url}{MODELS}", headers=stack.headers()).status_code == 200
-    if stack.ca_bundle is None:
-        return  # signed by a public authority: there is no other trust store to fail against
-    nobody = ssl.create_default_context()
+    trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with (
-        httpx.Client(verify=nobody, trust_env=False) as distrusting,
+        httpx.Client(verify=trusts_nobody, trust_env=False) as distrusting,
         pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"),
     ):
-        distrusting.get(f"https://{host}:{port}{MODELS}")
+        distrusting.get(f"{stack.base_url}{MODELS}")
 
 
 @pytest.mark.needs("tls")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1], ids=["tls1.0", "tls1.1"])
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-def test_tls_before_1_2_is_refused(connect, version):
+def test_tls_before_1_2_is_refused(address, connect, version):
     """The server, not this client, refuses TLS 1.0 and 1.1"""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     # Without this OpenSSL's own floor would refuse first, and nothing would be proved of the server.
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = version
-    with connect() as wire, pytest.raises(ssl.SSLError, match=r"(?i)alert.protocol.version"):
-        context.wrap_socket(wire)
+    # An alert, or for some front ends the end of the connection: either comes from the other side.
+    with connect() as wire, pytest.raises(OSError, match=r"(?i)alert|reset by peer|unexpected_eof"):
+        context.wrap_socket(wire, server_hostname=address[0])
 
 
 @pytest.mark.needs("tls")
@@ -119,16 +117,15 @@ def test_tls_from_1_2_on_is_spoken(stack, address, connect, version):
 
 
 @pytest.mark.needs("tls")
-def test_plain_http_is_refused_or_sent_to_https(address):
+def test_plain_http_is_refused_or_sent_to_https(stack):
     """Plain HTTP on the TLS port gets no answer, or one that leads to HTTPS"""
-    host, port = address
     try:
-        response = httpx.get(f"http://{host}:{port}{MODELS}", timeout=5.0, trust_env=False)
-    except httpx.TransportError:
-        return
-    moved = response.status_code in (301, 302, 307, 308) and response.headers["location"].startswith(
-        "https://"
-    )
+        response = httpx.get(
+            f"{stack.base_url.replace('https://', 'http://', 1)}{MODELS}", timeout=5.0, trust_env=False
+        )
+    except (httpx.RemoteProtocolError, httpx.ReadError):
+        return  # connected, and told nothing
+    moved = response.headers.get("location", "").startswith("https://")
     assert moved or response.status_code == 400, f"HTTP {response.status_code} over plain HTTP"
 
 
@@ -137,6 +134,7 @@ async def test_over_the_limit_is_429_and_then_it_recovers(stack):
     """Over the limit the answer is 429 with Retry-After; when that time is over, 200 again"""
     name, allowed, window_s = stack.limited_key
     sent = allowed + 20
+    await asyncio.sleep(window_s)  # whatever used this key before is out of its window now
     async with httpx.AsyncClient(
         base_url=stack.base_url,
         verify=stack.tls(),
@@ -177,8 +175,13 @@ async def test_the_limit_of_one_key_is_not_that_of_another(stack):
 async def test_guessing_keys_is_limited(stack):
     """401s count against a limit too: keys cannot be guessed at full speed"""
     async with httpx.AsyncClient(
-        base_url=stack.base_url, verify=stack.tls(), trust_env=False, timeout=10.0
+        base_url=stack.base_url,
+        verify=stack.tls(),
+        trust_env=False,
+        timeout=10.0,
+        limits=httpx.Limits(max_connections=1),
     ) as client:
+        await client.get(MODELS)  # one connection for all: handshakes would slow the guessing down
         guesses = [client.get(MODELS, headers=bearer(f"sk-guess-{n}")) for n in range(60)]
         statuses = [answer.status_code for answer in await asyncio.gather(*guesses)]
     assert set(statuses) <= {401, 429}

@@ -28,13 +28,15 @@ def test_the_model_is_listed(client, stack):
 
 
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS], ids=["chat", "completions"])
-def test_streaming_and_plain_answers_agree(ask, path):
+def test_streaming_and_plain_answers_agree(ask, stack, path):
     """A greedy answer has the same text and the same usage whether it is streamed or not"""
     prompt = f"tell me about rivers and stones, number {path}"
     plain, streamed = ask(prompt, path=path), ask(prompt, path=path, stream=True)
     assert (plain.status, streamed.status) == (200, 200)
     assert plain.text
-    assert streamed.text == plain.text
+    if "exclusive" not in stack.missing:
+        # Beside other load a GPU's kernels may round differently, and a greedy text may differ with it.
+        assert streamed.text == plain.text
     counted = ("prompt_tokens", "completion_tokens", "total_tokens")
     assert {name: streamed.usage[name] for name in counted} == {name: plain.usage[name] for name in counted}
     assert streamed.finish_reason == plain.finish_reason
@@ -65,9 +67,10 @@ def test_events_come_in_order(ask):
     assert reply.body.rstrip().endswith("data: [DONE]")
 
 
-def test_tokens_arrive_while_they_are_made(ask):
+def test_tokens_arrive_while_they_are_made(ask, stack):
     """A stream is not held back: its events arrive spread over the time that the answer takes"""
-    reply = ask("tell me a long story", stream=True, max_tokens=400)
+    reply = ask("tell me a long story", stream=True, max_tokens=min(400, (stack.max_model_len or 800) // 2))
+    assert reply.status == 200
     arrivals = reply.arrivals_s
     # In one burst, next to no time lies between first and last; evenly spread, all but the first token's.
     spread = (arrivals[-1] - arrivals[0]) / arrivals[-1]

@@ -78,7 +78,7 @@ def test_what_it_lacks_is_told_with_a_reason(server: str) -> None:
     assert "no --api-key-env" in missing["keys"]
     assert "does not show vLLM's metrics" in missing["engine_metrics"]
     assert "no --prometheus-url" in missing["prometheus"]
-    assert {"processes", "gateway", "gateway_metrics", "limiter", "alertmanager", "exclusive"} <= set(missing)
+    assert {"gateway", "gateway_metrics", "limiter", "alertmanager", "exclusive"} <= set(missing)
 
 
 def test_the_key_is_used_and_shown_to_nobody(server: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,9 +59,20 @@ FAULTS = [
     between("buffering", red=("tokens_arrive_while", "client_that_leaves")),
     between("first-token-delay", "--delay-ms", "300", red=LATENCY),
     between("token-dropped", red=("streaming_and_plain",)),
-    between("metrics-renamed", red=("every_metric", *COUNTED, "client_that_leaves", "prometheus_and_direct")),
+    between(
+        "metrics-renamed",
+        red=("every_metric", *COUNTED, "client_that_leaves", "prometheus_and_direct", "prometheus_scrapes"),
+    ),
     between("usage-inflated", red=("counted_the_tokens", "length_asked_for", "events_come_in_order")),
     between("counter-lies", red=("counted_the_tokens",)),
+    between("cache-full", red=("no_alert_is_pending",)),
+    Fault(
+        "metrics-public",
+        red=("metrics_are_not_on_the_public_port",),
+        gateway={
+            "routes": ["GET /v1/models", "POST /v1/chat/completions", "POST /v1/completions", "GET /metrics"]
+        },
+    ),
     between("error-200", red=("unknown_model", "malformed_json", "does_not_fit", "max_tokens_below_one")),
     between("slot-leak", red=("client_that_leaves",)),
 ]
