@@ -106,3 +106,10 @@ def test_what_a_journal_has_to_say_is_passed_on() -> None:
 def test_a_latency_of_a_request_that_did_not_complete_is_no_latency(outcome: Outcome) -> None:
     summary = summarize(load_run([record(0), replace(record(1, ttft=9), outcome=outcome)]))
     assert summary.distributions["ttft_s"] == (1.0,)
+
+
+def test_the_time_that_a_connection_took_is_no_lateness_of_the_client() -> None:
+    # Due at 0, sent after 3 s, of which making the connection took 2.
+    late = replace(record(0), sent_ns=3 * SECOND, connect_ns=2 * SECOND)
+    assert summarize(load_run([late])).send_lag_p99_s == 1.0
+    assert summarize(load_run([replace(late, connect_ns=None)])).send_lag_p99_s == 3.0

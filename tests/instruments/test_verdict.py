@@ -13,6 +13,7 @@ import pytest
 
 from instruments.records import ClientCheck, Outcome, RequestRecord
 from instruments.slo import ServiceLevelObjective, State, Verdict, evaluate
+from instruments.slo.verdict import ObjectiveViolated
 from instruments.statistics import summarize
 from tests.instruments.shapes import CALM, SECOND, load_run, record
 
@@ -208,3 +209,11 @@ def test_a_late_client_moves_a_mean_over_many_tokens_by_little() -> None:
 def test_a_stack_that_answers_nothing_is_violated_whatever_the_client_was() -> None:
     unsent = [replace(one, sent_ns=None) for one in records(0, FAILED=20)]
     assert judged(unsent, client=None).state is State.VIOLATED
+
+
+def test_an_advisory_objective_is_judged_and_breaks_nothing() -> None:
+    verdict = judged(records(0, 100), objective(required=False))
+    assert verdict.state is State.VIOLATED
+    verdict.require_met()
+    with pytest.raises(ObjectiveViolated):
+        judged(records(0, 100), objective()).require_met()
