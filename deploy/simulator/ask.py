@@ -5,6 +5,7 @@ it is wrong.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from .refusal import bad_shape, bad_value, envelope
@@ -14,11 +15,19 @@ COMPLETION_DEFAULT = 16
 CHAT_DEFAULT = 128  # vLLM would fill the context; a bound keeps a forgotten max_tokens from holding a slot
 
 
+class Api(StrEnum):
+    """The ways to ask."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    GENERATE = "generate"
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What to generate: counts in tokens, `prompt` the text that decides the words."""
 
-    chat: bool
+    api: Api
     prompt: str
     prompt_tokens: int
     max_tokens: int
@@ -27,22 +36,44 @@ class Ask:
     continuous_usage: bool
 
 
-def read_ask(chat: bool, body: bytes, model: str, max_model_len: int) -> Ask:
+def read_ask(api: Api, body: bytes, model: str, max_model_len: int) -> Ask:
     """The request in `body`; raises Refusal with vLLM's own answer."""
     given = _json_object(body)
+    if api is Api.GENERATE:
+        return _plain(given, max_model_len)
+    chat = api is Api.CHAT
     stream = _boolean(given, "stream")
     options = _stream_options(given, stream)
     _check_sampling(given)
     prompt, prompt_tokens = _conversation(given) if chat else _prompt(given)
     _check_model(given, model)
     return Ask(
-        chat=chat,
+        api=api,
         prompt=prompt,
         prompt_tokens=prompt_tokens,
         max_tokens=_output_bound(given, chat, prompt_tokens, max_model_len),
         stream=stream,
         include_usage=bool(options.get("include_usage")),
         continuous_usage=bool(options.get("include_usage") and options.get("continuous_usage_stats")),
+    )
+
+
+def _plain(given: Mapping[str, Any], max_model_len: int) -> Ask:
+    """A request of vLLM's demo server: a prompt, `stream`, and fields of SamplingParams, of which only
+    `max_tokens` counts here.
+    """
+    prompt = given.get("prompt")
+    if not isinstance(prompt, str):
+        raise bad_shape("string_type", "body.prompt", "Input should be a valid string", prompt)
+    _, prompt_tokens = _prompt(given)
+    return Ask(
+        api=Api.GENERATE,
+        prompt=prompt,
+        prompt_tokens=prompt_tokens,
+        max_tokens=_output_bound(given, False, prompt_tokens, max_model_len),
+        stream=_boolean(given, "stream"),
+        include_usage=False,
+        continuous_usage=False,
     )
 
 

@@ -2,176 +2,148 @@
 generation.
 """
 
-import asyncio
-import time
-import uuid
-from collections.abc import Callable
-from typing import cast
+from __future__ import annotations
 
-from .ask import Ask
-from .engine import Engine, Generation, Sink
-from .routes import Reply, Routes
-from .script import Head, pieces, stream_script, whole_answer
-from .wire import CONTINUE, LAST_CHUNK, HttpRequest, MalformedError, RequestReader, answer_head, chunk
-from .words import words
+from time import monotonic_ns
+from typing import TYPE_CHECKING
 
-KEEP_ALIVE_S = 5  # vLLM's, and the reason why a proxy must let idle connections go sooner
+from .clocks import ArrivalClock
+from .generation import Arrival, Generation
+from .line import Line
+from .lobby import Lobby
+from .routes import Reply
+from .watch import WRITE, Watch
+from .wire import CONTINUE, HttpRequest, MalformedError, RequestReader, answer_head
 
-
-class Visitors:
-    """The connections that are open; `left` is set whenever one has gone."""
-
-    def __init__(self) -> None:
-        self.present: set[Connection] = set()
-        self.left = asyncio.Event()
+if TYPE_CHECKING:
+    from .answers import Answers
 
 
-class Connection(asyncio.Protocol):
-    """The server's end of one connection; `visitors` has it while it is open."""
+class Connection:
+    """The server's end of one connection; the lobby has it while it is open."""
 
-    def __init__(self, routes: Routes, engine: Engine, model: str, visitors: "Visitors") -> None:
-        self._routes = routes
-        self._engine = engine
-        self._model = model
-        self._visitors = visitors
+    __slots__ = ("_answers", "_arrival", "_clock", "_closing", "_lobby", "_reader", "_request", "_retiring",
+                 "_watch", "generation", "line")  # fmt: skip
+
+    def __init__(self, line: Line, watch: Watch, lobby: Lobby, answers: Answers, clock: ArrivalClock) -> None:
+        self.line = line
+        self.generation: Generation | None = None
+        self._watch = watch
+        self._lobby = lobby
+        self._answers = answers
+        self._clock = clock
         self._reader = RequestReader()
         self._request: HttpRequest | None = None
-        self._generation: Generation | None = None
-        self._idle: asyncio.TimerHandle | None = None
+        self._arrival = Arrival(0, 0, False)
         self._retiring = False
+        self._closing = False  # when what waits to be written is gone
+        lobby.present[line.fd] = self
+        watch.add(line.fd)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The client is there."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._visitors.present.add(self)
+    def ready(self, events: int) -> None:
+        """The socket can be read, written, or is at its end."""
+        if events & WRITE and self.line.flush():
+            if self._closing:
+                self.close()
+                return
+            if self.generation is not None:
+                self._answers.resume(self.generation)
+        if events & ~WRITE:
+            self._read()
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes of requests; those that come before an answer is complete wait for it."""
-        self._wake()
-        self._reader.feed(data)
-        self._advance()
+    def advance(self) -> None:
+        """Answer the next request, if it is whole and none is being answered."""
+        if self._request is not None or self._closing or self._lobby.present.get(self.line.fd) is not self:
+            return
+        try:
+            request = self._reader.next()
+        except MalformedError:
+            head = answer_head(400, {"content-type": "text/plain; charset=utf-8"}, close=True)
+            self.line.write(head + b"Invalid HTTP request received.")
+            self._close_after_all()
+            return
+        if request is None:
+            if self._reader.wants_continue:
+                self._reader.wants_continue = False
+                self.line.write(CONTINUE)
+            return
+        self._request = request
+        self._answers.answer(self, request, self._arrival)
 
-    def eof_received(self) -> bool:
-        """The client closed its half: it has left, as vLLM's server takes it."""
-        self._leave()
-        return False
+    def reply(self, request: HttpRequest, reply: Reply) -> int:
+        """Write an answer that is complete; says when."""
+        headers = {"content-length": str(len(reply.body))}
+        if reply.content_type:
+            headers["content-type"] = reply.content_type
+        head = answer_head(reply.status, headers | dict(reply.headers), self.closes(request))
+        return self.line.write(head if request.method == "HEAD" else head + reply.body)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone."""
-        self._visitors.present.discard(self)
-        self._visitors.left.set()
-        self._wake()
-        self._leave()
+    def closes(self, request: HttpRequest) -> bool:
+        """Whether the connection ends with this request's answer."""
+        return self._retiring or not request.keep_alive
+
+    def complete(self, request: HttpRequest, status: int) -> None:
+        """The answer is written: count it, and go on to the next request or to the end."""
+        self._answers.count(request, status)
+        self._request = self.generation = None
+        if self.closes(request):
+            self._close_after_all()
+            return
+        self._lobby.idle(self)
+        if self._reader.begun:
+            # a request that was sent ahead arrives when it is its turn
+            now_ns = monotonic_ns()
+            self._arrival = Arrival(now_ns, now_ns, kernel=False)
+            self._lobby.call(now_ns, self)
 
     def retire(self) -> None:
         """Close after the answer that is being given, at once if there is none."""
         self._retiring = True
         if self._request is None:
-            self._transport.close()
+            self._close_after_all()
 
-    def cut(self) -> None:
-        """Close now, whatever is being answered."""
-        self._transport.abort()
+    def close(self) -> None:
+        """Close now, in good order."""
+        self._go()
+        self.line.close()
 
-    def _wake(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
+    def reset(self) -> None:
+        """Close now, so that the client sees a reset."""
+        self._go()
+        self.line.reset()
 
-    def _leave(self) -> None:
-        if self._request is not None:
-            self._routes.count(self._request, 200)  # vLLM counts 2xx for whoever left
-            self._request = None
-        if self._generation is not None:
-            self._engine.abort(self._generation)
-            self._generation = None
-
-    def _advance(self) -> None:
-        while self._request is None and not self._transport.is_closing():
-            arrival_ns = time.monotonic_ns()
-            try:
-                request = self._reader.next()
-            except MalformedError:
-                self._transport.write(
-                    answer_head(400, {"content-type": "text/plain; charset=utf-8"}, close=True)
-                )
-                self._transport.write(b"Invalid HTTP request received.")
-                self._transport.close()
-                return
-            if request is None:
-                if self._reader.wants_continue:
-                    self._reader.wants_continue = False
-                    self._transport.write(CONTINUE)
-                return
-            self._answer(request, arrival_ns)
-
-    def _answer(self, request: HttpRequest, arrival_ns: int) -> None:
-        self._wake()
-        self._request = request
-        answer = self._routes.handle(request)
-        if isinstance(answer, Reply):
-            self._reply(request, answer)
-            self._complete(request, answer.status)
+    def _read(self) -> None:
+        if self._lobby.present.get(self.line.fd) is not self:
             return
-        request_id = request.headers.get("x-request-id") or uuid.uuid4().hex[:16]
-        head = Head(request_id, self._model, int(time.time()))
-        sink = self._stream(request, answer, head) if answer.stream else self._whole(request, answer, head)
-        self._generation = self._engine.submit(answer, request_id, sink, arrival_ns)
-
-    def _reply(self, request: HttpRequest, reply: Reply) -> None:
-        headers = {"content-length": str(len(reply.body))}
-        if reply.content_type:
-            headers["content-type"] = reply.content_type
-        head = answer_head(reply.status, headers | dict(reply.headers), self._closes(request))
-        self._transport.write(head if request.method == "HEAD" else head + reply.body)
-
-    def _stream(self, request: HttpRequest, ask: Ask, head: Head) -> Sink:
-        script, text, out = stream_script(ask, head), words(ask.prompt), 0
-        frame: Callable[[bytes], bytes] = chunk if request.http11 else bytes
-        headers = {"content-type": "text/event-stream; charset=utf-8"}
-        if request.http11:
-            headers["transfer-encoding"] = "chunked"
-        self._transport.write(answer_head(200, headers, self._closes(request)))
-
-        def sink(ends: list[int]) -> int:
-            nonlocal out
-            last = ends[-1] == ask.max_tokens
-            opening, closing = script.opening if out == 0 else b"", script.closing if last else b""
-            data = frame(opening + pieces(script, text, ends, out, ask.max_tokens) + closing)
-            out = ends[-1]
-            if last and request.http11:
-                data += LAST_CHUNK
-            sent_ns = time.monotonic_ns()
-            self._transport.write(data)
-            if last:
-                self._complete(request, 200)
-            return sent_ns
-
-        return sink
-
-    def _whole(self, request: HttpRequest, ask: Ask, head: Head) -> Sink:
-        def sink(ends: list[int]) -> int:
-            sent_ns = time.monotonic_ns()
-            if ends[-1] == ask.max_tokens:
-                text = words(ask.prompt)
-                body = whole_answer(ask, head, "".join(next(text) for _ in range(ask.max_tokens)))
-                sent_ns = time.monotonic_ns()
-                self._reply(request, Reply(200, body, "application/json"))
-                self._complete(request, 200)
-            return sent_ns
-
-        return sink
-
-    def _closes(self, request: HttpRequest) -> bool:
-        return self._retiring or not request.keep_alive
-
-    def _complete(self, request: HttpRequest, status: int) -> None:
-        self._routes.count(request, status)
-        self._request = self._generation = None
-        if self._closes(request):
-            self._transport.close()
+        data, ancillary = self.line.receive()
+        if data is None:
             return
-        self._idle = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._transport.close)
-        asyncio.get_running_loop().call_soon(
-            self._advance
-        )  # what came meanwhile; not from inside the engine's own pass
+        if not data:  # also the end of the client's half: it has left, as vLLM's server takes it
+            self.close()
+            return
+        read_ns = monotonic_ns()
+        arrival_ns = self._clock.arrival_ns(ancillary, read_ns)
+        self._arrival = Arrival(arrival_ns or read_ns, read_ns, kernel=arrival_ns > 0)
+        self._reader.feed(data)
+        if self._request is None:
+            self._lobby.busy(self)
+            self._lobby.call(self._arrival.arrival_ns, self)
+
+    def _close_after_all(self) -> None:
+        """Close when all that was written is with the kernel."""
+        self._closing = True
+        if not self.line.pending:
+            self.close()
+
+    def _go(self) -> None:
+        if self._lobby.present.get(self.line.fd) is not self:
+            return
+        del self._lobby.present[self.line.fd]
+        self._lobby.busy(self)
+        self._watch.drop(self.line.fd)
+        request, generation = self._request, self.generation
+        self._request = self.generation = None
+        if request is not None:
+            self._answers.count(request, 200)  # vLLM counts 2xx for whoever left
+        if generation is not None:
+            self._answers.abort(generation)

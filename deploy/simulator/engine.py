@@ -2,43 +2,16 @@
 due.
 """
 
-import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from time import monotonic_ns
 
-from .ask import Ask
-from .law import Law, chunk_ends
-from .tally import Tally
-from .trace import Trace
+from .generation import Generation
+from .law import Law
+from .ledger import Ledger
 
-S_PER_NS = 1e-9
 BLOCK_TOKENS = 16
-
-Sink = Callable[[list[int]], int]
-"""Writes the chunks that have become due (for each, how many tokens are out after it); says when, in ns."""
-
-
-@dataclass(slots=True, eq=False)
-class Generation:
-    """One request in the engine.
-
-    Instants are of `time.monotonic_ns`; `sends` has one for each token that went out.
-    """
-
-    ask: Ask
-    request_id: str
-    sink: Sink
-    arrival_ns: int
-    number: int
-    start_ns: int = 0
-    dues: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    chunks_out: int = 0
-    sends: list[int] = field(default_factory=list)
-    finish: str | None = None
+PASS_NS = 1_000_000  # after so long the sockets get a look, however much is due
 
 
 class Engine:
@@ -46,19 +19,18 @@ class Engine:
     to fall free.
     """
 
-    def __init__(self, law: Law, slots: int, tokens_per_chunk: int, tally: Tally, trace: Trace) -> None:
+    def __init__(self, law: Law, slots: int, ledger: Ledger) -> None:
         self._law = law
-        self._slots = slots
-        self._tokens_per_chunk = tokens_per_chunk
-        self._tally = tally
-        self._trace = trace
+        self._ledger = ledger
         self._agenda: list[tuple[int, int, Generation]] = []
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_ns = 0
+        self._turn = 0  # of equal dues, who has waited longest goes first
+        # Chunks that are overdue go out in one write, as an engine hands over what has gathered meanwhile;
+        # flat out (no gap between tokens) they would all be, and each goes alone.
+        self._gathers = law.itl_ns > 0
+        self._free = [0] * slots  # a heap: when each free slot fell free
         self._queue: deque[Generation] = deque()
         self._running: set[Generation] = set()
         self._waiting = 0
-        self._arrivals = 0
 
     @property
     def running(self) -> int:
@@ -73,19 +45,26 @@ class Engine:
     @property
     def blocks_used(self) -> int:
         """Cache blocks of the running requests, prompt and output."""
-        return sum(-(-(g.ask.prompt_tokens + len(g.sends)) // BLOCK_TOKENS) for g in self._running)
+        now_ns = monotonic_ns()
+        return sum(-(-(g.ask.prompt_tokens + g.tokens_out(now_ns)) // BLOCK_TOKENS) for g in self._running)
 
-    def submit(self, ask: Ask, request_id: str, sink: Sink, arrival_ns: int) -> Generation:
-        """Take a request; `sink` is called from the loop, never from here."""
-        generation = Generation(ask, request_id, sink, arrival_ns, self._arrivals)
-        self._arrivals += 1
-        if len(self._running) < self._slots:
-            self._start(generation, arrival_ns)
-            self._set_alarm()
+    @property
+    def next_ns(self) -> int | None:
+        """When the next token is due, or None."""
+        return self._agenda[0][0] if self._agenda else None
+
+    def count_running(self) -> None:
+        """Bring the ledger's counts up to now."""
+        for generation in self._running:
+            self._ledger.count(generation)
+
+    def submit(self, generation: Generation) -> None:
+        """Take a request; its `emit` is called from `deliver`, never from here."""
+        if self._free:
+            self._start(generation)
         else:
             self._queue.append(generation)
             self._waiting += 1
-        return generation
 
     def abort(self, generation: Generation) -> None:
         """Stop a request at once; its slot goes to the next. vLLM counts such a request nowhere, so it is
@@ -93,105 +72,74 @@ class Engine:
         """
         if generation.finish is not None:
             return
-        generation.finish = "abort"
+        generation.finish, generation.emit = "cancelled", None
         if generation in self._running:
-            self._running.remove(generation)
-            self._fill_slots(monotonic_ns())
-            self._set_alarm()
+            self._release(generation, monotonic_ns())
         else:
             self._waiting -= 1  # it stays in the queue as a husk, and is passed over there
-        self._trace.write(generation)
+        self._ledger.add(generation)
 
-    def _start(self, generation: Generation, start_ns: int) -> None:
-        ask = generation.ask
-        generation.start_ns = start_ns
-        generation.dues = self._law.dues(start_ns, ask.max_tokens, generation.number)
-        generation.ends = chunk_ends(ask.max_tokens, self._tokens_per_chunk)
-        self._running.add(generation)
-        self._tally.prefix_cache_queries += ask.prompt_tokens
-        self._schedule(generation)
+    def resume(self, generation: Generation) -> None:
+        """Its client takes bytes again: go on with what has become due meanwhile."""
+        if generation.parked and generation.finish is None:
+            generation.parked = False
+            self._schedule(generation)
+
+    def deliver(self) -> None:
+        """Write what is due, in order of due instants, for PASS_NS at most."""
+        agenda = self._agenda
+        now_ns = monotonic_ns()
+        bound_ns = now_ns + PASS_NS
+        while agenda and agenda[0][0] <= now_ns < bound_ns:
+            generation = agenda[0][2]
+            if generation.finish is not None:
+                heapq.heappop(agenda)
+                continue
+            dues, first = generation.chunk_dues, generation.chunks_out
+            upto, count = first + 1, len(dues)
+            if self._gathers:
+                while upto < count and dues[upto] <= now_ns:
+                    upto += 1
+            sent_ns = generation.emit(first, upto)  # type: ignore[misc]  # whoever submits has set it
+            if not sent_ns:
+                heapq.heappop(agenda)
+                generation.parked = True
+                continue
+            generation.stamps += [sent_ns] * (upto - first)
+            generation.chunks_out = upto
+            if upto < count:
+                self._turn += 1
+                heapq.heapreplace(agenda, (dues[upto], self._turn, generation))
+            else:
+                heapq.heappop(agenda)
+                self._end(generation)
+            now_ns = monotonic_ns()
 
     def _schedule(self, generation: Generation) -> None:
-        due_ns = generation.dues[generation.ends[generation.chunks_out] - 1]
-        heapq.heappush(self._agenda, (due_ns, generation.number, generation))
+        self._turn += 1
+        due_ns = generation.chunk_dues[generation.chunks_out]
+        heapq.heappush(self._agenda, (due_ns, self._turn, generation))
 
-    def _fill_slots(self, free_ns: int) -> None:
-        """Start what waits.
-
-        The start is when the slot was due to be free, so that the queue's law holds to the nanosecond.
+    def _start(self, generation: Generation) -> None:
+        """In the slot that fell free first; the start is when it was due to, so that the queue's law holds
+        to the nanosecond.
         """
-        while self._queue and len(self._running) < self._slots:
-            generation = self._queue.popleft()
-            if generation.finish is None:
-                self._waiting -= 1
-                self._start(generation, max(free_ns, generation.arrival_ns))
+        free_ns = heapq.heappop(self._free)
+        generation.plan(self._law, max(free_ns, generation.arrival_ns))
+        self._running.add(generation)
+        self._ledger.tally.prefix_cache_queries += generation.ask.prompt_tokens
+        self._schedule(generation)
 
-    def _set_alarm(self) -> None:
-        if not self._agenda:
-            return
-        due_ns = self._agenda[0][0]
-        if self._alarm is not None:
-            if self._alarm_ns <= due_ns:
-                return
-            self._alarm.cancel()
-        self._alarm_ns = due_ns
-        self._alarm = asyncio.get_running_loop().call_at(due_ns * S_PER_NS, self._wake)
+    def _end(self, generation: Generation) -> None:
+        generation.finish, generation.emit = generation.ending, None
+        self._release(generation, generation.chunk_dues[-1])
+        self._ledger.add(generation)
 
-    def _wake(self) -> None:
-        """Write all that is due now, in order of due instants, then sleep until the next is."""
-        self._alarm = None
-        now_ns = monotonic_ns()
-        while self._agenda and self._agenda[0][0] <= now_ns:
-            generation = heapq.heappop(self._agenda)[2]
-            if generation.finish is None:
-                self._deliver(generation, now_ns)
-        self._set_alarm()
-
-    def _deliver(self, generation: Generation, now_ns: int) -> None:
-        dues, ends, first = generation.dues, generation.ends, generation.chunks_out
-        upto = first + 1
-        while upto < len(ends) and dues[ends[upto] - 1] <= now_ns:
-            upto += 1
-        generation.chunks_out = upto
-        due = ends[first:upto]
-        if upto < len(ends):
-            self._schedule(generation)
-            self._count(generation, due, generation.sink(due))
-            return
-        generation.finish = "length"
-        self._count(generation, due, generation.sink(due))
+    def _release(self, generation: Generation, free_ns: int) -> None:
         self._running.remove(generation)
-        self._count_finished(generation)
-        self._fill_slots(dues[-1])
-        self._trace.write(generation)
-
-    def _count(self, generation: Generation, due: list[int], sent_ns: int) -> None:
-        tally, sends = self._tally, generation.sends
-        gap_s = (sent_ns - sends[-1]) * S_PER_NS if sends else 0.0
-        chunks = len(due)
-        if not sends:
-            tally.prompt_tokens += generation.ask.prompt_tokens
-            tally.time_to_first_token.observe((sent_ns - generation.arrival_ns) * S_PER_NS)
-            chunks -= 1
-        for _ in range(chunks):
-            tally.inter_token_latency.observe(gap_s)
-            gap_s = 0.0
-        tokens = due[-1] - len(sends)
-        tally.generation_tokens += tokens
-        sends.extend([sent_ns] * tokens)
-
-    def _count_finished(self, generation: Generation) -> None:
-        tally, tokens = self._tally, len(generation.sends)
-        arrival_ns, start_ns = generation.arrival_ns, generation.start_ns
-        first_ns, last_ns = generation.sends[0], generation.sends[-1]
-        decode_s = (last_ns - first_ns) * S_PER_NS
-        tally.finished["length"] += 1
-        tally.e2e_request_latency.observe((last_ns - arrival_ns) * S_PER_NS)
-        tally.request_queue_time.observe((start_ns - arrival_ns) * S_PER_NS)
-        tally.request_inference_time.observe((last_ns - start_ns) * S_PER_NS)
-        tally.request_prefill_time.observe((first_ns - start_ns) * S_PER_NS)
-        tally.request_decode_time.observe(decode_s)
-        # vLLM observes 0 for a request of one token, whose time per output token is undefined
-        tally.request_time_per_output_token.observe(decode_s / (tokens - 1) if tokens > 1 else 0.0)
-        tally.request_prompt_tokens.observe(generation.ask.prompt_tokens)
-        tally.request_generation_tokens.observe(tokens)
+        heapq.heappush(self._free, free_ns)
+        while self._queue and self._free:
+            heir = self._queue.popleft()
+            if heir.finish is None:
+                self._waiting -= 1
+                self._start(heir)

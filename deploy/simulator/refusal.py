@@ -1,6 +1,7 @@
 """Refusal: an answer that is an error, in one of the three shapes in which vLLM 0.32 puts errors."""
 
 import json
+from http import HTTPStatus
 from typing import Any
 
 
@@ -17,6 +18,12 @@ class Refusal(Exception):
 def envelope(status: int, kind: str, message: str, param: str | None) -> Refusal:
     """The OpenAI object: {"error": {"message", "type", "param", "code"}}."""
     return Refusal(status, {"error": {"message": message, "type": kind, "param": param, "code": status}})
+
+
+def failure(status: int) -> Refusal:
+    """An error that is dictated: the type is the status's name, as 500 is InternalServerError in vLLM."""
+    kind = HTTPStatus(status).phrase.title().replace(" ", "").removesuffix("Error") + "Error"
+    return envelope(status, kind, "This failure is dictated: a simulator was told to answer so.", None)
 
 
 def bad_value(message: str, param: str | None, value: object = None) -> Refusal:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from . import exposition, refusal
-from .ask import Ask, read_ask
+from .ask import Api, Ask, read_ask
 from .engine import Engine
 from .exposition import Exposition
+from .ledger import Ledger
 from .settings import Settings
-from .tally import Tally
 from .wire import HttpRequest
 
 VERSION = "0.32.0+simulated"
@@ -36,10 +36,11 @@ Handler = Callable[[HttpRequest], Reply | Ask]
 class Routes:
     """Turns a request into a Reply, or into an Ask for the engine to work on."""
 
-    def __init__(self, settings: Settings, tally: Tally, engine: Engine) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, engine: Engine) -> None:
         self._settings = settings
-        self._tally = tally
-        self._exposition = Exposition(settings, tally, engine)
+        self._ledger = ledger
+        self._engine = engine
+        self._exposition = Exposition(settings, ledger.tally, engine)
         self._created = int(time.time())
         self._key = settings.api_key.encode()
         self._table: dict[str, dict[str, Handler]] = {
@@ -48,8 +49,9 @@ class Routes:
             "/version": {"GET": lambda _: _json({"version": VERSION})},
             "/metrics": {"GET": self._metrics},
             "/v1/models": {"GET": self._models},
-            "/v1/chat/completions": {"POST": lambda request: self._ask(True, request)},
-            "/v1/completions": {"POST": lambda request: self._ask(False, request)},
+            "/v1/chat/completions": {"POST": lambda request: self._ask(Api.CHAT, request)},
+            "/v1/completions": {"POST": lambda request: self._ask(Api.COMPLETIONS, request)},
+            "/generate": {"POST": self._generate},
         }
 
     def handle(self, request: HttpRequest) -> Reply | Ask:
@@ -67,7 +69,7 @@ class Routes:
         if request.path in UNCOUNTED or status == 401:
             return
         handler = request.path if request.method in self._table.get(request.path, {}) else "none"
-        self._tally.http[handler, request.method, f"{status // 100}xx"] += 1
+        self._ledger.tally.http[handler, request.method, f"{status // 100}xx"] += 1
 
     def _check_key(self, header: str) -> None:
         if not self._key:
@@ -86,13 +88,19 @@ class Routes:
             raise refusal.detail(405, "Method Not Allowed", allow=", ".join(methods))
         return methods[request.method]
 
-    def _ask(self, chat: bool, request: HttpRequest) -> Ask:
+    def _generate(self, request: HttpRequest) -> Ask:
+        """As vLLM's demo server: no key, and no content type, is asked for."""
+        return read_ask(Api.GENERATE, request.body, self._settings.model, self._settings.max_model_len)
+
+    def _ask(self, api: Api, request: HttpRequest) -> Ask:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
             raise refusal.envelope(400, "Bad Request", message, None)
-        return read_ask(chat, request.body, self._settings.model, self._settings.max_model_len)
+        return read_ask(api, request.body, self._settings.model, self._settings.max_model_len)
 
     def _metrics(self, _: HttpRequest) -> Reply:
+        self._ledger.settle()
+        self._engine.count_running()
         return Reply(200, self._exposition.text(), exposition.CONTENT_TYPE)
 
     def _models(self, _: HttpRequest) -> Reply:

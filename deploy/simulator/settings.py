@@ -2,86 +2,38 @@
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
-NS_PER_MS = 1_000_000
+from .faults import Ending, Fault, Faults
+from .flags import NS_PER_MS, parser
+from .form import Form
+from .law import Law
+
+DEFAULT_ITL_NS = 3 * NS_PER_MS // 2
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """One simulator's orders.
 
-    Times are integer nanoseconds; `api_key` empty means that no key is asked for.
+    `api_key` empty means that no key is asked for; without certfile and keyfile it serves no TLS.
     """
 
     host: str
     port: int
     model: str
     max_model_len: int
-    ttft_ns: int
-    itl_ns: int
-    jitter_ns: int
     slots: int
-    seed: int
-    tokens_per_chunk: int
+    law: Law
+    form: Form
+    faults: Faults
     trace: Path | None
     api_key: str
-
-
-def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    span = f"from {least} up" if most is None else f"from {least} to {most}"
-
-    def whole_number(text: str) -> int:
-        value = int(text)
-        if value < least or (most is not None and value > most):
-            raise argparse.ArgumentTypeError(f"expected a whole number {span}, seen {text}")
-        return value
-
-    return whole_number
-
-
-def _nanoseconds(text: str) -> int:
-    value = float(text)
-    if not 0 <= value < 1e9:
-        raise argparse.ArgumentTypeError(f"expected milliseconds from 0 up, seen {text}")
-    return round(value * NS_PER_MS)
-
-
-def _new_file(text: str) -> Path:
-    if not Path(text).absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(
-            f"expected a file in a folder that exists, seen {text}; try mkdir -p"
-        )
-    return Path(text)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m deploy.simulator", description=__doc__)
-    add = parser.add_argument
-    add("--host", default="127.0.0.1")
-    add("--port", type=_whole(0, 65535), default=8000, help="0 takes a free one and prints it")
-    add("--model", default="tiny", help="the served model's name")
-    add("--max-model-len", type=_whole(2), default=1024, help="context, in tokens (words)")
-    add("--ttft-ms", type=_nanoseconds, default="8", help="from getting a slot to the first token")
-    add("--itl-ms", type=_nanoseconds, default="1.5", help="from one token to the next")
-    add("--jitter-ms", type=_nanoseconds, default="0", help="each token is late by uniform(0, this)")
-    add(
-        "--slots",
-        type=_whole(1),
-        default=64,
-        help="requests that run at once; the rest wait, first come first served",
-    )
-    add("--seed", type=int, default=0, help="of the jitter")
-    add("--tokens-per-chunk", type=_whole(1), default=1, help="tokens in each event after the first token's")
-    add(
-        "--trace",
-        type=_new_file,
-        default=None,
-        help="append one JSON line a request: when each token was written",
-    )
-    return parser
+    certfile: Path | None
+    keyfile: Path | None
 
 
 def read_settings(argv: Sequence[str] | None = None) -> Settings:
@@ -89,18 +41,65 @@ def read_settings(argv: Sequence[str] | None = None) -> Settings:
 
     Exits 2 on nonsense.
     """
-    given = _parser().parse_args(argv)
+    reader = parser()
+    given = reader.parse_args(argv)
+    if nonsense := _nonsense(given):
+        reader.error(nonsense)
+    itl_ns = given.itl_ms if given.itl_ms is not None else given.step_ms or DEFAULT_ITL_NS
     return Settings(
         host=given.host,
         port=given.port,
         model=given.model,
         max_model_len=given.max_model_len,
-        ttft_ns=given.ttft_ms,
-        itl_ns=given.itl_ms,
-        jitter_ns=given.jitter_ms,
         slots=given.slots,
-        seed=given.seed,
-        tokens_per_chunk=given.tokens_per_chunk,
+        law=Law(given.ttft_ms, itl_ns, given.jitter_ms, given.seed, given.step_ms),
+        form=Form(
+            given.tokens_per_chunk,
+            given.reasoning_tokens,
+            given.tool_call,
+            given.role_chunk,
+            given.usage,
+            given.comment_every_ms,
+        ),
+        faults=_faults(given),
         trace=given.trace,
         api_key=os.environ.get("VLLM_API_KEY", ""),
+        certfile=given.certfile,
+        keyfile=given.keyfile,
+    )
+
+
+def _endings(given: argparse.Namespace) -> dict[Ending, int]:
+    found = {ending: getattr(given, f"{ending.value}_after") for ending in Ending}
+    return {ending: after for ending, after in found.items() if after is not None}
+
+
+def _nonsense(given: argparse.Namespace) -> str | None:
+    if (given.certfile is None) != (given.keyfile is None):
+        return "expected --certfile and --keyfile together, seen one of them"
+    if (given.stall_after is None) != (given.stall_ms == 0):
+        return "expected --stall-after and --stall-ms (more than 0) together, seen one of them"
+    if given.error_status not in [*HTTPStatus]:
+        return f"expected a status that HTTP names for --error-status, seen {given.error_status}"
+    hits = _endings(given) or given.stall_ms or given.slow_header_ms
+    if given.fault_share is not None and not hits:
+        return "expected a fault that --fault-share is of (--reset-after, --stall-after, ...), seen none"
+    return None
+
+
+def _faults(given: argparse.Namespace) -> Faults:
+    ending, after = next(iter(_endings(given).items()), (None, 0))
+    fault = Fault(
+        ending=ending,
+        ending_after=after,
+        stall_after=given.stall_after or 0,
+        stall_ns=given.stall_ms,
+        slow_header_ns=given.slow_header_ms,
+    )
+    return Faults(
+        seed=given.seed,
+        error_share=given.error_share,
+        error_status=given.error_status,
+        share=1.0 if given.fault_share is None else given.fault_share,
+        fault=fault,
     )

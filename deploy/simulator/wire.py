@@ -3,9 +3,11 @@
 Knows no paths and no JSON.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 HEAD_LIMIT = 4 * 1024 * 1024  # bytes; vLLM's own bound
@@ -48,6 +50,11 @@ class RequestReader:
     def feed(self, data: bytes) -> None:
         """Add bytes as they came."""
         self._buffer += data
+
+    @property
+    def begun(self) -> bool:
+        """Whether there are bytes of a request that was not given yet."""
+        return bool(self._buffer) or self._head is not None
 
     def next(self) -> HttpRequest | None:
         """The next whole request, or None until more bytes come. Raises MalformedError."""
@@ -127,12 +134,17 @@ def answer_head(status: int, headers: Mapping[str, str], close: bool) -> bytes:
     """Status line and headers, with Date, Server and, if the connection ends here, Connection."""
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-        f"date: {formatdate(usegmt=True)}",
+        f"date: {_date(int(time.time()))}",
         f"server: {SERVER}",
         *(f"{name}: {value}" for name, value in headers.items()),
         *(["connection: close"] if close else []),
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def chunk(data: bytes) -> bytes:

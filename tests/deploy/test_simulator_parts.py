@@ -1,6 +1,7 @@
 """The simulator's parts by themselves: the timing law, the alarm clock, HTTP on the wire."""
 
 import asyncio
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,24 +9,35 @@ import pytest
 
 from deploy.simulator.law import Law, chunk_ends
 from deploy.simulator.tally import Histogram, token_bounds
-from deploy.simulator.timer import precise_loop
+from deploy.simulator.watch import new_watch
 from deploy.simulator.wire import MalformedError, RequestReader
 from deploy.simulator.words import words
 from tests.deploy.running import simulator
 
 
 def test_dues_are_absolute() -> None:
-    assert Law(8, 3, 0, seed=0).dues(1000, 4, number=0) == [1008, 1011, 1014, 1017]
+    assert Law(8, 3).dues(1000, 4, "any") == [1008, 1011, 1014, 1017]
 
 
-def test_jitter_only_delays_keeps_order_and_repeats() -> None:
+def test_jitter_only_delays_keeps_order_and_is_the_requests_own() -> None:
     law = Law(1000, 10, 100, seed=3)
-    dues = law.dues(0, 500, number=7)
+    dues = law.dues(0, 500, "a")
     assert all(1000 + 10 * k <= due < 1000 + 10 * 499 + 100 for k, due in enumerate(dues))
     assert all(earlier <= later for earlier, later in pairwise(dues))
-    assert dues == law.dues(0, 500, number=7)
-    assert dues != law.dues(0, 500, number=8)
-    assert dues != Law(1000, 10, 100, seed=4).dues(0, 500, number=7)
+    assert dues == law.dues(0, 500, "a")
+    assert [due + 70 for due in dues] == law.dues(70, 500, "a")
+    assert dues != law.dues(0, 500, "b")
+    assert dues != Law(1000, 10, 100, seed=4).dues(0, 500, "a")
+
+
+def test_with_a_step_a_token_waits_for_the_next_multiple_of_it() -> None:
+    assert Law(8, 3, step_ns=10).dues(1000, 4, "") == [1010, 1020, 1020, 1020]  # 1008 1011 1014 1017
+    assert Law(0, 5, step_ns=10).dues(20, 3, "") == [20, 30, 30]  # on the grid already: 20 25 30
+
+
+def test_a_stall_moves_all_that_follows_and_a_floor_only_what_is_before_it() -> None:
+    assert Law(8, 3).dues(1000, 4, "", stall=(2, 100)) == [1008, 1011, 1114, 1117]
+    assert Law(8, 3).dues(1000, 4, "", floor_ns=1012) == [1012, 1012, 1014, 1017]
 
 
 @pytest.mark.parametrize(
@@ -36,10 +48,18 @@ def test_the_first_token_is_a_chunk_of_its_own(tokens: int, per_chunk: int, ends
     assert chunk_ends(tokens, per_chunk) == ends
 
 
+def test_no_chunk_crosses_the_end_of_the_reasoning() -> None:
+    assert chunk_ends(10, 4, border=3) == [1, 3, 7, 10]
+    assert chunk_ends(10, 4, border=1) == chunk_ends(10, 4, border=10) == chunk_ends(10, 4)
+
+
 def test_a_word_is_one_token_with_nothing_to_escape() -> None:
-    said = [word for word, _ in zip(words("x"), range(1000), strict=False)]
-    assert all(len(word) == 7 and word[0] == " " and word[1:].isalpha() and word.isascii() for word in said)
+    text = words("x", 1000).decode()
+    said = [text[place : place + 7] for place in range(0, 7000, 7)]
+    assert all(word[0] == " " and word[1:].isalpha() and word.isascii() and word.islower() for word in said)
     assert len({*said}) > 990
+    assert words("x", 20) == words("x", 1000)[:140]
+    assert words("y", 20) != words("x", 20)
 
 
 def test_a_value_on_a_bound_belongs_to_it() -> None:
@@ -54,22 +74,25 @@ def test_token_bounds_go_up_to_the_context() -> None:
     assert token_bounds(1024)[-3:] == (200.0, 500.0, 1000.0)
 
 
-def test_the_loop_never_wakes_early_and_can_wake_within_the_millisecond() -> None:
-    async def lateness_s() -> list[float]:
-        loop = asyncio.get_running_loop()
-        late = []
-        for _ in range(40):
-            due = loop.time() + 0.0003
-            woken: asyncio.Future[None] = loop.create_future()
-            loop.call_at(due, woken.set_result, None)
-            await woken
-            late.append(loop.time() - due)
-        return late
+def test_many_values_are_counted_as_each_would_be() -> None:
+    one, many = Histogram((1.0, 2.0)), Histogram((1.0, 2.0))
+    values = [9.0, 0.5, 2.0, 1.0, 1.5, 0.5, 7.0]
+    for value in values:
+        one.observe(value)
+    many.observe_all([*values])
+    assert many.counts == one.counts == [3, 2, 2]
+    assert many.total == one.total
 
-    with asyncio.Runner(loop_factory=precise_loop) as runner:
-        late = runner.run(lateness_s())
+
+def test_the_watch_never_wakes_early_and_can_wake_within_the_millisecond() -> None:
+    watch, late = new_watch(), []
+    for _ in range(40):
+        due = time.monotonic_ns() + 300_000
+        assert watch.wait(300_000) == []
+        late.append(time.monotonic_ns() - due)
+    watch.close()
     assert min(late) >= 0
-    assert min(late) < 0.0004  # asyncio's own selector waits a whole millisecond: 0.0007 at the least
+    assert min(late) < 400_000  # waits in whole milliseconds are late by 700 us at the least
 
 
 def test_the_reader_takes_requests_however_they_are_cut() -> None:

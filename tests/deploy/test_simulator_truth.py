@@ -128,7 +128,7 @@ def test_a_client_that_leaves_gives_its_slot_to_the_next_in_line(tmp_path: Path)
         ok = sim.metric("http_requests_total", handler=COMPLETIONS, status="2xx")
     assert counted == [0, 1, 0, 0, 0]  # whoever left is counted nowhere, as in vLLM, but for the HTTP status
     assert ok == 4
-    assert [line["finish"] for line in traced] == ["abort", "abort", "abort", "length"]
+    assert [line["finish"] for line in traced] == ["cancelled", "cancelled", "cancelled", "length"]
     assert traced[0]["sends"] == []
 
 
