@@ -15,7 +15,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test smoke report lint types bench lock clean
+.PHONY: help setup test smoke report lint types calibrate bench lock clean
 
 help: ## this list
 	@echo "vllm-slo: performance verification and service level objectives for vLLM"
@@ -46,9 +46,12 @@ types: ## mypy, strict
 	@$(SETUP) suite
 	$(PYTHON_ENV) -m mypy
 
-bench: ## our client against its peers and a server of known timing
-	@test -d benchmarks || { echo "make bench: there is no benchmarks/ folder in this clone" >&2; exit 2; }
+calibrate: ## the error of our client on this machine, against a server of known timing
 	@$(SETUP) suite
+	$(PYTHON_ENV) -m instruments calibrate $(ARGS)
+
+bench: ## our client against its peers and a server of known timing
+	@$(SETUP) suite engine model
 	$(PYTHON_ENV) -m benchmarks $(ARGS)
 
 lock: ## resolve requirements.lock and the engine's locks anew; remove a lock first to move every version

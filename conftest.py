@@ -4,6 +4,7 @@ pytest_plugins = [
     "fixtures.options",
     "fixtures.markers",
     "fixtures.session",
+    "fixtures.calibration",
     "fixtures.load",
     "fixtures.objectives",
     "fixtures.environment",

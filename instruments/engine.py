@@ -2,160 +2,302 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
-from instruments.arrivals import ArrivalProcess, ClosedLoop, OpenLoop
-from instruments.clock import NANOSECONDS, Clock, ClockAnchor, SystemClock
+from instruments.arrivals import ClosedLoop
+from instruments.clock import NANOSECONDS, ClockAnchor
 from instruments.journal import Journal
-from instruments.limits import RunLimits
-from instruments.records import LoadRun, Outcome, Phase, Request, RequestRecord, Window
+from instruments.limits import LimitWatch
+from instruments.loop import Loop, Timer
+from instruments.plan import LoadPlan
+from instruments.records import ClientCheck, LoadRun, Outcome, Phase, Request, RequestRecord, Window
 from instruments.selfcheck import SelfCheck
-from instruments.transport import Transport
+from instruments.transport import Asked, Transport
+from instruments.workloads.conversations import continued
 
-FAILURES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.TRUNCATED, Outcome.REFUSED})
+READY_AT_ONCE = 20_000  # sessions made before the run begins; those beyond it are made when they are due
+OPEN_LOOP_CONNECTIONS = 16
+INTERRUPTED = "the run was interrupted"
 
 
 @dataclass(frozen=True, slots=True)
-class LoadPlan:
-    """A run, complete before it begins: which requests, when, and until when."""
+class _Due:
+    """A request with its instant. For an open loop that is known before the run, for a closed one when."""
 
-    name: str
-    requests: Sequence[Request]
-    arrivals: ArrivalProcess
-    limits: RunLimits = field(default_factory=RunLimits)
-    description: Mapping[str, Any] = field(default_factory=dict)
+    request: Request
+    offset_ns: int | None
 
 
 class LoadEngine:
-    """Runs one plan over a transport. One engine runs one plan at a time."""
+    """Runs one plan over a transport, on its loop. An engine runs one plan, once."""
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Transport[Any],
         journal: Journal,
+        loop: Loop,
         *,
-        clock: Clock | None = None,
+        check: SelfCheck | None = None,
         observe: Callable[[RequestRecord], None] | None = None,
+        keep: bool = True,
     ) -> None:
-        self._transport = transport
-        self._journal = journal
-        self._clock = clock or SystemClock()
+        """`keep` holds the records in memory for the LoadRun; the journal has them in any case."""
+        self._transport, self._journal, self._loop = transport, journal, loop
+        self._check = check
         self._observe = observe
+        self._keeps = keep
         self._records: list[RequestRecord] = []
-        self._failures_in_a_row = 0
+        self._sessions: Iterator[_Due] = iter(())
+        self._in_flight: dict[Asked, None] = {}
+        self._scheduled: dict[
+            Timer, tuple[Request | None, int]
+        ] = {}  # what a timer will send, if that is known
+        self._unkept = 0  # exchanges that are over and have no record yet
         self._stopped_because: str | None = None
-        self._started_ns = 0
+        self._over = False  # nothing is due any more
+        self._start_ns = 0
+        self._window_ns: tuple[int, int] | None = None
 
-    async def run(self, plan: LoadPlan, anchor: ClockAnchor) -> LoadRun:
-        """Send all of the plan. Raises JournalError when records cannot be kept."""
-        users = plan.arrivals.users if isinstance(plan.arrivals, ClosedLoop) else 1
-        check = SelfCheck()
-        window: Window | None = None
+    def run(self, plan: LoadPlan, anchor: ClockAnchor, begin: Callable[[], int] | None = None) -> LoadRun:
+        """Send all of the plan. `begin` is called when all is ready and says when the run starts.
+
+        Raises JournalError when records cannot be kept.
+        """
+        self._plan, self._watch = plan, LimitWatch(plan.limits)
+        self._closed = plan.arrivals if isinstance(plan.arrivals, ClosedLoop) else None
         try:
-            await self._transport.open(users)
-            self._started_ns = self._clock.now_ns()
-            await self._phase(plan, Phase.WARMUP)
-            async with check:
-                start_ns = self._clock.now_ns()
-                await self._phase(plan, Phase.MEASURED)
-                window = Window(start_ns, self._clock.now_ns())
-        except asyncio.CancelledError:
-            self._stopped_because = "the run was interrupted"
+            self._sessions = self._made_ready(plan)
+            self._transport.open(len(self._users()) if self._closed else OPEN_LOOP_CONNECTIONS)
+            self._start_ns = begin() if begin else self._loop.now_ns()
+            if self._check is None:
+                self._play()
+            else:
+                with self._check:
+                    self._play()
+        except KeyboardInterrupt:
+            self.stop(INTERRUPTED, at_once=True)
+            while self._unkept:
+                self._loop.run(lambda: not self._unkept)
             raise
         finally:
             try:
-                self._journal.end(window, check.result(), self._stopped_because)
+                self._journal.end(self._window(), self._client(), self._stopped_because)
             finally:
-                await self._transport.close()
+                self._transport.close()
         return LoadRun(
             name=plan.name,
             description=plan.description,
             anchor=anchor,
             records=tuple(sorted(self._records, key=lambda record: record.index)),
-            window=window,
-            client=check.result(),
+            window=self._window(),
+            client=self._client(),
             complete=self._stopped_because is None,
             stopped_because=self._stopped_because,
         )
 
-    async def _phase(self, plan: LoadPlan, phase: Phase) -> None:
-        waiting = deque(request for request in plan.requests if request.phase is phase)
-        if not waiting:
-            return
-        try:
-            async with asyncio.TaskGroup() as group:
-                if isinstance(plan.arrivals, ClosedLoop):
-                    think_ns = round(plan.arrivals.think_s * NANOSECONDS)
-                    for user in range(plan.arrivals.users):
-                        group.create_task(self._user(user, waiting, think_ns, plan.limits))
-                else:
-                    await self._schedule(group, waiting, plan.arrivals, plan.limits)
-        except ExceptionGroup as failures:  # `except*` would put what it raises into a group again
-            raise failures.exceptions[0] from None
-        for request in waiting:
-            self._keep(_not_sent(request, self._clock.now_ns(), self._stopped_because))
+    def stop(self, reason: str, *, at_once: bool = False) -> None:
+        """Send nothing more; `at_once` leaves what is in flight too. What was due has its record."""
+        if self._stopped_because is None:
+            self._stopped_because = reason
+        self._cut_off(record=True)
+        if at_once:
+            for asked in list(self._in_flight):
+                self._transport.cancel(asked, "the run was stopped")
 
-    async def _user(self, user: int, waiting: deque[Request], think_ns: int, limits: RunLimits) -> None:
-        """One user of a closed loop: due again when the last answer ended, plus the time to think."""
-        due_ns = self._clock.now_ns()
-        while waiting and not self._must_stop(limits):
-            if due_ns > self._clock.now_ns():
-                await self._clock.sleep_until(min(due_ns, self._end_ns(limits)))
-                continue  # others went on meanwhile: is there anything left to ask, and time for it?
-            record = await self._one(waiting.popleft(), user, due_ns)
-            # A request that failed kept its user until now, however long ago its last byte came.
-            done_ns = record.done_ns if record.outcome is Outcome.COMPLETED else None
-            due_ns = (self._clock.now_ns() if done_ns is None else done_ns) + think_ns
+    def _made_ready(self, plan: LoadPlan) -> Iterator[_Due]:
+        """This process's sessions with their due times, most of them made before the run begins."""
+        arrivals = plan.arrivals
+        if isinstance(arrivals, ClosedLoop):
+            all_of_them = (_Due(request, None) for request in plan.requests)
+        else:
+            all_of_them = (
+                _Due(request, offset_ns)
+                for offset_ns, request in zip(arrivals.due_ns(plan.seed), plan.requests, strict=False)
+            )
+        ours = islice(all_of_them, plan.share.number, None, plan.share.of)
+        return chain(list(islice(ours, READY_AT_ONCE)), ours)
 
-    async def _schedule(
-        self, group: asyncio.TaskGroup, waiting: deque[Request], arrivals: OpenLoop, limits: RunLimits
+    def _users(self) -> range:
+        assert self._closed is not None  # noqa: S101 - narrows a type
+        return range(self._plan.share.number, self._closed.users, self._plan.share.of)
+
+    def _play(self) -> None:
+        self._loop.at(self._start_ns + round(self._plan.limits.duration_s * NANOSECONDS), self._time_over)
+        if self._plan.duration_s is not None:
+            end_ns = self._start_ns + round(self._plan.duration_s * NANOSECONDS)
+            self._loop.at(end_ns, partial(self._cut_off, record=False))
+        if self._closed is not None:
+            spread_ns = round(self._closed.ramp_s * NANOSECONDS)
+            for user in self._users():
+                self._next_of_user(user, self._start_ns + spread_ns * user // self._closed.users)
+        else:
+            self._next_arrival()
+        self._loop.run(self._finished)
+
+    def _finished(self) -> bool:
+        return not (self._in_flight or self._scheduled or self._unkept)
+
+    def _next_of_user(self, user: int, due_ns: int) -> None:
+        """A user of a closed loop is due: at once, or when the time to think is over."""
+        if due_ns > self._loop.now_ns():
+            self._send_at(due_ns, None, user)
+        elif (request := self._drawn()) is not None:
+            self._send(request, user, due_ns)
+
+    def _drawn(self) -> Request | None:
+        session = None if self._over else next(self._sessions, None)
+        return session.request if session is not None else None
+
+    def _next_arrival(self) -> None:
+        """Put the next request of an open loop on the clock; nothing waits for answers."""
+        while not self._over and (session := next(self._sessions, None)) is not None:
+            due_ns = self._start_ns + (session.offset_ns or 0)
+            if due_ns > self._loop.now_ns():
+                self._send_at(due_ns, session.request, 0, then=self._next_arrival)
+                return
+            self._send(session.request, 0, due_ns)
+
+    def _send_at(
+        self, due_ns: int, request: Request | None, user: int, then: Callable[[], None] | None = None
     ) -> None:
-        start_ns = self._clock.now_ns()
-        for offset_ns in arrivals.due_ns():
-            if not waiting:
-                return
-            await self._clock.sleep_until(min(start_ns + offset_ns, self._end_ns(limits)))
-            if self._must_stop(limits):
-                return
-            group.create_task(self._one(waiting.popleft(), 0, start_ns + offset_ns))
+        def fire() -> None:
+            del self._scheduled[timer]
+            if request is None:
+                self._next_of_user(user, due_ns)
+            else:
+                self._send(request, user, due_ns)
+            if then is not None:
+                then()
 
-    async def _one(self, request: Request, user: int, due_ns: int) -> RequestRecord:
-        record = await self._transport.send(request, user=user, due_ns=due_ns)
-        self._keep(record)
-        self._failures_in_a_row = self._failures_in_a_row + 1 if record.outcome in FAILURES else 0
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # The transport turned the cancellation into a record; now that it is kept, go.
-            raise asyncio.CancelledError
-        return record
+        timer = self._loop.at(due_ns, fire)
+        self._scheduled[timer] = (request, user)
 
-    def _keep(self, record: RequestRecord) -> None:
+    def _send(self, request: Request, user: int, due_ns: int) -> None:
+        asked = self._transport.send(request, user=user, due_ns=due_ns, ended=self._ended)
+        self._in_flight[asked] = None
+        if self._check is not None:
+            self._check.in_flight(self._loop.now_ns(), 1)
+        if request.phase is Phase.MEASURED:
+            first_ns, last_ns = self._window_ns or (due_ns, due_ns)
+            self._window_ns = (min(first_ns, due_ns), last_ns)
+        if (reason := self._watch.sent(len(self._in_flight))) is not None:
+            self.stop(reason)
+
+    def _ended(self, asked: Asked) -> None:
+        del self._in_flight[asked]
+        now_ns = self._loop.now_ns()
+        # A request that failed kept its user until now, however long ago its last byte came.
+        ended_ns = asked.done_ns if asked.whole and asked.done_ns is not None else now_ns
+        self._count(asked, now_ns, ended_ns)
+        if asked.request.then is not None:
+            self._converse(asked, self._keep(self._transport.record(asked)), ended_ns)
+            return
+        if asked.whole:  # to read an answer takes time that the next request is not made to wait for
+            self._unkept += 1
+            self._loop.when_idle(partial(self._keep_later, asked))
+        else:  # and a failure may be the one that ends the run
+            self._keep(self._transport.record(asked))
+        self._go_on(asked.user, ended_ns)
+
+    def _count(self, asked: Asked, now_ns: int, ended_ns: int) -> None:
+        if asked.request.phase is Phase.MEASURED and self._window_ns is not None:
+            self._window_ns = (self._window_ns[0], max(self._window_ns[1], ended_ns))
+        if self._check is not None:
+            self._check.in_flight(now_ns, -1)
+            if asked.sent_ns is not None:
+                self._check.answered(asked.sent_ns, ended_ns)
+
+    def _go_on(self, user: int, ended_ns: int) -> None:
+        if self._closed is not None and not self._over:
+            self._next_of_user(user, ended_ns + round(self._closed.think_s * NANOSECONDS))
+
+    def _converse(self, asked: Asked, record: RequestRecord, ended_ns: int) -> None:
+        """The next turn of a conversation, or the end of it."""
+        turn = asked.request.then
+        assert turn is not None  # noqa: S101 - narrows a type
+        if record.outcome is not Outcome.COMPLETED:
+            self._never_sent(turn, "the turn before it was not completed")
+            self._go_on(asked.user, ended_ns)
+        elif self._over:
+            if self._stopped_because is not None:
+                self._never_sent(turn, self._stopped_because)
+        else:
+            turn = continued(asked.request, asked.text)
+            self._send_at(ended_ns + round(turn.think_s * NANOSECONDS), turn, asked.user)
+
+    def _time_over(self) -> None:
+        waiting = bool(self._scheduled) or (not self._over and self._left())
+        if waiting:
+            self.stop(f"the run's time bound of {self._plan.limits.duration_s:g} s was reached")
+
+    def _left(self) -> bool:
+        """Whether a session was never begun."""
+        following = next(self._sessions, None)
+        if following is not None:
+            self._sessions = chain((following,), self._sessions)
+        return following is not None
+
+    def _cut_off(self, *, record: bool) -> None:
+        """Nothing is due any more. With `record`, all that was planned is NOT_SENT."""
+        self._over = True
+        for timer, (request, _) in self._scheduled.items():
+            timer.cancel()
+            if request is not None and record:
+                self._never_sent(request, self._stopped_because, timer.instant_ns)
+        self._scheduled.clear()
+        if record:
+            for session in self._sessions:
+                offset_ns = session.offset_ns
+                due_ns = self._start_ns + offset_ns if offset_ns is not None else None
+                self._never_sent(session.request, self._stopped_because, due_ns)
+
+    def _never_sent(self, request: Request, reason: str | None, due_ns: int | None = None) -> None:
+        """A record for a request that was planned and not sent, and for the turns after it."""
+        now_ns = self._loop.now_ns()
+        turn: Request | None = request
+        while turn is not None:
+            self._keep(_not_sent(turn, now_ns if due_ns is None else due_ns, reason), sent=False)
+            turn = turn.then
+
+    def _keep_later(self, asked: Asked) -> None:
+        self._unkept -= 1
+        self._keep(self._transport.record(asked))
+
+    def _keep(self, record: RequestRecord, *, sent: bool = True) -> RequestRecord:
         self._journal.append(record)
-        self._records.append(record)
+        if self._keeps:
+            self._records.append(record)
         if self._observe is not None:
             self._observe(record)
+        if sent and (reason := self._watch.ended(record.outcome)) is not None and not self._over:
+            self.stop(reason)
+        return record
 
-    def _end_ns(self, limits: RunLimits) -> int:
-        return self._started_ns + round(limits.duration_s * NANOSECONDS)
+    def _window(self) -> Window | None:
+        return Window(*self._window_ns) if self._window_ns is not None else None
 
-    def _must_stop(self, limits: RunLimits) -> bool:
-        if self._stopped_because is None:
-            elapsed_s = (self._clock.now_ns() - self._started_ns) / NANOSECONDS
-            self._stopped_because = limits.broken_by(elapsed_s, self._failures_in_a_row)
-        return self._stopped_because is not None
+    def _client(self) -> ClientCheck | None:
+        if self._check is None:
+            return None
+        clock = getattr(self._transport, "clock", None)
+        stamps, steps = (clock.source, clock.steps) if clock is not None else ("none", 0)
+        return self._check.result(stamps, self._transport.connections_made, steps)
 
 
-def _not_sent(request: Request, now_ns: int, reason: str | None) -> RequestRecord:
+def _not_sent(request: Request, due_ns: int, reason: str | None) -> RequestRecord:
     return RequestRecord(
         index=request.index,
         request_id=request.request_id,
         user=0,
         phase=request.phase,
         outcome=Outcome.NOT_SENT,
-        due_ns=now_ns,
+        due_ns=due_ns,
         error=reason or "the run ended before it was sent",
+        scenario=request.scenario,
+        turn=request.turn,
+        prompt_tokens_asked=request.prompt_tokens_asked,
     )

@@ -4,6 +4,7 @@
     ├── ConfigurationError        an option, a profile or a catalog file is wrong: nothing was started
     ├── JournalError              a journal cannot be written or read
     ├── TelemetryError            the server's own numbers cannot be had
+    ├── WorkerDied                a process that sent load ended by itself, or said nothing for too long
     ├── StackError                a stack did not start, or died            (environments.provider)
     │   ├── MissingBinary         a program the stack needs is not on this machine
     │   ├── PortTaken             a port that the profile asks for is in use
@@ -36,6 +37,10 @@ class SloError(Exception):
         self.hint = hint
         super().__init__(message)
 
+    def facts(self) -> dict[str, str | None]:
+        """What was expected, seen, and may be tried, as the arguments that they were."""
+        return {"expected": self.expected, "seen": self.seen, "hint": self.hint}
+
     def __str__(self) -> str:
         facts = (("expected", self.expected), ("seen", self.seen), ("try", self.hint))
         return "\n".join([self.message, *(f"  {name + ':':<10}{fact}" for name, fact in facts if fact)])
@@ -51,3 +56,7 @@ class JournalError(SloError):
 
 class TelemetryError(SloError):
     """The server's own numbers cannot be had."""
+
+
+class WorkerDied(SloError):
+    """A process that sent load ended by itself, or said nothing for too long."""

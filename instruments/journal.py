@@ -1,27 +1,34 @@
-"""The journal: one file of JSON lines a run, written while it goes, readable however it ended.
+"""The journal: one file of JSON lines for each process of a run, written while it goes, readable however
+it ended. JOURNAL.md beside this file tells every field with its unit.
 
 Line 1 is `{"kind": "run", "schema": 1, ...}`: the run's name, description and clock anchor.
 Each further line is `{"kind": "request", ...}`, a RequestRecord field by field (instants in integer
 nanoseconds of the monotonic clock of line 1, token counts from `usage`, absent when unknown).
 The last line of a run that came to its end is `{"kind": "end", ...}`: window, client check, why it
 stopped. A journal without it was cut off; its records stand. A torn last line is left out and said.
+
+A run of one process writes `<name>.jsonl`, one of four `<name>.1of4.jsonl` to `<name>.4of4.jsonl`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import orjson
 
 from instruments.clock import ClockAnchor
 from instruments.errors import JournalError
 from instruments.records import ClientCheck, LoadRun, Outcome, Phase, RequestRecord, Window
 
 SCHEMA = 1
+_PART = re.compile(r"(?P<stem>.+)\.(?P<number>[0-9]+)of(?P<of>[0-9]+)\.jsonl")
 
 
 class Journal:
@@ -69,9 +76,7 @@ class Journal:
         self.close()
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        text = json.dumps(line, separators=(",", ":"), ensure_ascii=False)
-        # Half of a surrogate pair has no bytes in UTF-8; \udXXX is how JSON spells it.
-        data = text.encode("utf-8", "backslashreplace") + b"\n"
+        data = _line(line)
         try:
             written = self._file.write(data)
         except OSError as error:
@@ -80,8 +85,98 @@ class Journal:
             raise _cannot_write(self.path, OSError("the disk took only a part of a line"))
 
 
+class JournalTail:
+    """Reads a journal while it is written: each look gives the requests that ended since the last one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+
+    def fresh(self) -> list[RequestRecord]:
+        """The new records; none while the file is not there yet. A line half written is read next time."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._read)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        whole = data.rfind(b"\n") + 1
+        self._read += whole
+        lines = (_document(line) for line in data[:whole].split(b"\n") if line)
+        return [_record(line) for line in lines if line is not None and line.get("kind") == "request"]
+
+
+def parts(path: Path, processes: int) -> list[Path]:
+    """The files that so many processes write for the run of this name."""
+    if processes == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}.{n + 1}of{processes}.jsonl") for n in range(processes)]
+
+
+def whole_run(path: Path) -> Path:
+    """The name of the run that a journal's file belongs to: the file itself, or that of all its parts."""
+    part = _PART.fullmatch(path.name)
+    return path.with_name(f"{part['stem']}.jsonl") if part else path
+
+
 def load_run(path: Path) -> LoadRun:
-    """Read one journal, whole or cut off; JournalError when not even its first line can be read."""
+    """Read one run, whole or cut off; JournalError when not even a first line can be read.
+
+    `path` is the run's name, `<name>.jsonl`, whether one process wrote it or several.
+    """
+    if path.exists():
+        return _load(path)
+    siblings = [(sibling, _PART.fullmatch(sibling.name)) for sibling in sorted(path.parent.glob("*.jsonl"))]
+    found = {
+        int(part["number"]): (sibling, int(part["of"]))
+        for sibling, part in siblings
+        if part and part["stem"] == path.stem
+    }
+    if not found:
+        return _load(path)  # which says that there is no such file
+    runs = [_load(sibling) for _, (sibling, _) in sorted(found.items())]
+    of = max(of for _, of in found.values())
+    return _merged(runs, [n for n in range(1, of + 1) if n not in found], of)
+
+
+def _merged(runs: Sequence[LoadRun], missing: Sequence[int], of: int) -> LoadRun:
+    """One run out of the parts that its processes wrote, on one clock: they ran on one machine."""
+    windows = [run.window for run in runs if run.window is not None]
+    stopped = [run.stopped_because for run in runs if run.stopped_because is not None]
+    problems = [problem for run in runs for problem in run.problems]
+    problems += [f"the journal of process {number} of {of} is missing" for number in missing]
+    return replace(
+        runs[0],
+        records=tuple(sorted((one for run in runs for one in run.records), key=lambda one: one.index)),
+        window=Window(min(w.start_ns for w in windows), max(w.end_ns for w in windows)) if windows else None,
+        client=_worst([run.client for run in runs if run.client is not None]),
+        complete=all(run.complete for run in runs) and not missing,
+        stopped_because=stopped[0] if stopped else "cut off" if missing else None,
+        problems=tuple(dict.fromkeys(problems)),
+    )
+
+
+def _worst(checks: Sequence[ClientCheck]) -> ClientCheck | None:
+    if not checks:
+        return None
+    stamps = {check.stamps for check in checks} - {"none"}
+    ratios = [check.littles_ratio for check in checks if check.littles_ratio is not None]
+    return ClientCheck(
+        loop_lag_p99_s=max(check.loop_lag_p99_s for check in checks),
+        loop_lag_max_s=max(check.loop_lag_max_s for check in checks),
+        gc_pause_max_s=max(check.gc_pause_max_s for check in checks),
+        cpu_share=max(check.cpu_share for check in checks),
+        stamps=stamps.pop() if len(stamps) == 1 else "mixed" if stamps else "none",
+        connections_made=sum(check.connections_made for check in checks),
+        in_flight_mean=sum(check.in_flight_mean or 0.0 for check in checks),
+        littles_ratio=max(ratios, key=lambda ratio: abs(ratio - 1), default=None),
+        clock_steps=max(check.clock_steps for check in checks),
+        peak_memory_bytes=max(check.peak_memory_bytes for check in checks),
+        processes=sum(check.processes for check in checks),
+    )
+
+
+def _load(path: Path) -> LoadRun:
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -110,6 +205,15 @@ def load_run(path: Path) -> LoadRun:
             f"{path} has a line that is not as schema {SCHEMA} has it",
             seen=f"{type(error).__name__}: {error}",
         ) from error
+
+
+def _line(document: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        # Half of a surrogate pair has no bytes in UTF-8; \udXXX is how JSON spells it.
+        return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _document(line: bytes) -> dict[str, Any] | None:

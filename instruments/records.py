@@ -11,6 +11,7 @@ from instruments.clock import ClockAnchor
 
 CHAT_PATH = "/v1/chat/completions"
 COMPLETIONS_PATH = "/v1/completions"
+GENERATE_PATH = "/generate"  # the plain API of simple servers
 
 
 class Outcome(StrEnum):
@@ -31,11 +32,17 @@ class Phase(StrEnum):
 
     WARMUP = "warmup"
     MEASURED = "measured"
+    COOLDOWN = "cooldown"  # keeps the load up while the last measured requests end
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, complete before the run begins: nothing is computed while measuring."""
+    """One request, complete before the run begins: nothing is computed while measuring.
+
+    `then` is the next turn of a conversation. Its messages are the new ones only: what was said before,
+    the real answer included, is put in front of them when the answer is there, and the turn is due
+    `think_s` after that answer's end.
+    """
 
     index: int
     request_id: str
@@ -43,7 +50,13 @@ class Request:
     body: Mapping[str, Any]
     stream: bool = True
     phase: Phase = Phase.MEASURED
-    cancel_after_s: float | None = None
+    cancel_after_s: float | None = None  # the client leaves so long after sending
+    cancel_after_tokens: int | None = None  # the client leaves when it has seen so many tokens
+    scenario: str = ""  # which part of a mix this is
+    turn: int = 0
+    think_s: float = 0.0
+    then: Request | None = None
+    prompt_tokens_asked: int | None = None  # what the workload aimed at; `usage` says what it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +85,13 @@ class RequestRecord:
     connect_ns: int | None = None  # time spent on making a connection; None when one was reused
     text_sha256: str | None = None  # of the generated text, UTF-8
     error: str | None = None  # one line, never a secret
+    tls_ns: int | None = None  # of that time, the TLS handshake
+    dns_ns: int | None = None  # the name's resolution; once a run, so only on who waited for it
+    scenario: str = ""
+    turn: int = 0
+    prompt_tokens_asked: int | None = None
+    raw_head: str | None = None  # the beginning of bytes that could not be understood, as Latin-1
+    read_lag_ns: int | None = None  # longest time between a piece's arrival in the kernel and its reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +108,22 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class ClientCheck:
-    """How the client itself fared during a run; shares are 0 to 1, times in seconds."""
+    """How the client itself fared during a run; shares are 0 to 1, times in seconds.
+
+    Of several processes, the worst of each; connections and requests in flight added up.
+    """
 
     loop_lag_p99_s: float
     loop_lag_max_s: float
     gc_pause_max_s: float
     cpu_share: float  # of one core
+    stamps: str = "user"  # whose clock stamped arrivals: "kernel", "user" or "mixed"; "none" without any
+    connections_made: int = 0
+    in_flight_mean: float | None = None
+    littles_ratio: float | None = None  # requests in flight as counted, over λW of the records
+    clock_steps: int = 0  # how often the wall clock was set during the run
+    peak_memory_bytes: int = 0  # of the largest process
+    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
     results/<run>/
         run.json            SessionRecord: rewritten whole when the session begins and when it ends
         fingerprint.json    name -> value: all that could change a number
-        loads/<name>.jsonl  one journal for each load (instruments.journal)
+        loads/<name>.jsonl  one journal for each load (instruments.journal); of several processes, one each
+        calibration/        the client's error on this machine, and the journals and logs that it comes from
         claims.jsonl        one ClaimRecord for each test that ended
         verdicts.jsonl      one Verdict for each objective judged, with the journal it rests on
         incidents.jsonl     parts of the stack that died, with their log tails
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from instruments.errors import JournalError
+from instruments.journal import whole_run
 from instruments.slo.objective import ServiceLevelObjective
 from instruments.slo.verdict import State, Verdict
 
@@ -88,8 +90,9 @@ class RunFolder:
         return self.path / "logs"
 
     def journals(self) -> list[Path]:
-        """Journals of this run, in the order of their names."""
-        return sorted(self.loads.glob("*.jsonl"))
+        """Journals of this run, in the order of their names: one name for all processes of a load."""
+        found = {whole_run(path) for path in self.loads.glob("*.jsonl")}
+        return sorted(found)
 
     def write_session(self, session: SessionRecord) -> None:
         self.write_document("run.json", {"schema": SCHEMA, **asdict(session)})

@@ -122,6 +122,10 @@ def _load(load: Load) -> dict[str, Any]:
         "output_tokens_per_s": summary.output_tokens_per_s,
         "send_lag_p99_s": summary.send_lag_p99_s,
         "loop_lag_p99_s": summary.client.loop_lag_p99_s if summary.client else None,
+        "stamps": summary.client.stamps if summary.client else None,
+        "stamp_error_p99_s": summary.stamp_error_s,
+        "calibration": load.run.description.get("calibration"),
+        "void": list(summary.void),
     }
 
 

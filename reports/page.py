@@ -111,6 +111,7 @@ def _view(report: SessionReport) -> dict[str, Any]:
         "unplotted": max(0, len(report.loads) - MOST_PLOTTED),
         "outcomes": _outcomes(report.loads),
         "trusted": _trusted,
+        "stamped": _stamped,
         "client_share": wording.PERCENT.quantity(CLIENT_ERROR_SHARE).replace(" ", "\N{NO-BREAK SPACE}"),
         "shares": [wording.figure(share * 100) for share in latency.SHARES],
         "groups": _groups(report.claims),
@@ -168,12 +169,22 @@ def _outcomes(loads: Sequence[Load]) -> list[Outcome]:
     return [outcome for outcome in Outcome if outcome in seen and outcome is not Outcome.COMPLETED]
 
 
+def _stamped(load: Load) -> str:
+    """Whose clock stamped what arrived, and whether its error was measured for this run."""
+    client = load.summary.client
+    if client is None:
+        return "–"
+    whose = {"kernel": "kernel", "user": "the client itself", "mixed": "kernel and client"}
+    calibrated = "calibrated" if load.run.description.get("calibration") else "not calibrated"
+    return f"{whose.get(client.stamps, 'nobody')}, {calibrated}"
+
+
 def _trusted(load: Load) -> float | None:
-    """The smallest limit on TTFT or E2E, in seconds, that this client's own lag lets it judge."""
-    lag_s = load.summary.send_lag_p99_s
-    if load.summary.client is None or lag_s is None:
+    """The smallest limit on TTFT or E2E, in seconds, that this client's own error lets it judge."""
+    lag_s, error_s = load.summary.send_lag_p99_s, load.summary.stamp_error_s
+    if lag_s is None or error_s is None:
         return None
-    return max(lag_s, load.summary.client.loop_lag_p99_s) / CLIENT_ERROR_SHARE
+    return max(lag_s, error_s) / CLIENT_ERROR_SHARE
 
 
 def _groups(claims: Sequence[ClaimRecord]) -> list[SuiteGroup]:

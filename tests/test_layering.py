@@ -38,15 +38,20 @@ ORDER = (
     ("clock", "errors", "catalog"),
     ("records",),
     ("workloads", "arrivals", "limits"),
+    ("alarm", "loop", "target", "plan"),
     ("transport",),
     ("journal", "engine", "selfcheck"),
+    ("worker", "fleet"),
     ("telemetry",),
     ("statistics",),
     ("slo",),
     ("results",),
+    ("frames", "export", "live", "tokenize", "calibration"),
+    ("cli",),
+    ("__main__",),
 )
 JUDGES = ("statistics", "slo")
-PRODUCERS = ("engine", "selfcheck", "transport", "journal")
+PRODUCERS = ("loop", "engine", "selfcheck", "transport", "journal", "worker", "fleet")
 
 Import = tuple[int, str]  # line, and the dotted name that it brings in
 

@@ -110,7 +110,10 @@ def evaluate(summary: RunSummary, objective: ServiceLevelObjective) -> Verdict:
         return Verdict(objective, summary.name, State.INCONCLUSIVE, "nothing was measured", 0, 0)
     value, low, high = _estimate(summary, objective, judged, bad)
     state, reason, more = _decide(objective, len(judged), bad)
-    if state is State.MET and (trouble := _trouble(summary)):
+    if summary.void:
+        state, more = State.INCONCLUSIVE, None
+        reason = f"the run is void, the client disturbed it: {'; '.join(summary.void)}"
+    elif state is State.MET and (trouble := _trouble(summary)):
         state, reason = State.INCONCLUSIVE, f"the run did not end well: {trouble}"
     elif state is not State.INCONCLUSIVE and (doubt := _doubt(summary, objective, state)):
         state, reason, more = State.INCONCLUSIVE, doubt, None
@@ -177,16 +180,16 @@ def _trouble(summary: RunSummary) -> str | None:
 def _doubt(summary: RunSummary, objective: ServiceLevelObjective, state: State) -> str | None:
     """How the client's own lateness leaves a judgement open; None where it could not have changed it.
 
-    A stamp is late by the event loop's lag at most times (p99). The question is asked again with every
-    latency longer by that much for a MET, shorter for a VIOLATED: a verdict has to survive it.
+    The question is asked again with every latency longer for a MET, shorter for a VIOLATED, by as much as
+    stamps may be late and requests were (both p99): a verdict has to survive it.
     """
     timed = INDICATORS[objective.indicator].unit == "s"
     limits = {objective.indicator: objective.limit} if timed else objective.per_request
     if not limits:
         return None
     late_s = float("inf")
-    if summary.client is not None and summary.send_lag_p99_s is not None:
-        late_s = max(summary.client.loop_lag_p99_s, summary.send_lag_p99_s)
+    if summary.stamp_error_s is not None and summary.send_lag_p99_s is not None:
+        late_s = max(summary.stamp_error_s, summary.send_lag_p99_s)
     judged, bad = _bad_requests(summary, objective, late_s if state is State.MET else -late_s)
     survives = _decide(objective, len(judged), bad)[0] is state
     if late_s == float("inf"):

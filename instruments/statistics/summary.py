@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from instruments.records import ClientCheck, LoadRun, Outcome, Phase, RequestRecord
+from instruments.statistics.client import stamp_error_s, void_reasons
 from instruments.statistics.indicators import INDICATORS, SECOND_NS, chunk_gap_s, itl_s, send_lag_s
 from instruments.statistics.quantiles import quantile
 
@@ -19,8 +20,8 @@ class RunSummary:
     due: int  # requests that were due: failed and never-sent ones included
     outcomes: Mapping[Outcome, int]
     duration_s: float | None
-    offered_per_s: float | None  # what an open loop asked for; None for a closed loop
-    achieved_per_s: float | None
+    offered_per_s: float | None  # what an open loop asked for, from its due times; None for a closed loop
+    achieved_per_s: float | None  # what was sent
     completed_per_s: float | None
     output_tokens: int | None  # sum of `usage`; None when any answer came without it
     prompt_tokens: int | None
@@ -31,6 +32,8 @@ class RunSummary:
     chunk_gap_s: tuple[float, ...]
     send_lag_p99_s: float | None  # less the time that making a connection took
     client: ClientCheck | None
+    stamp_error_s: float | None  # how late a stamp may be at p99: calibrated, or what such stamps are worth
+    void: tuple[str, ...]  # why the client itself makes this run void; empty when it does not
     complete: bool
     stopped_because: str | None
     problems: tuple[str, ...]
@@ -58,14 +61,17 @@ def summarize(run: LoadRun) -> RunSummary:
         for record in records
         if (lag := send_lag_s(record)) is not None
     )
+    offered_per_s, achieved_per_s = _rates(run, records, duration_s)
+    send_lag_p99_s = quantile(lags, 0.99)
+    chunk_gaps = _pooled(chunk_gap_s(record) for record in done)
     per_token = [gaps for record in done if (gaps := itl_s(record)) is not None]
     return RunSummary(
         name=run.name,
         due=len(records),
         outcomes=Counter(record.outcome for record in records),
         duration_s=duration_s,
-        offered_per_s=run.description.get("workload", {}).get("rate_per_s"),
-        achieved_per_s=_per_second(sum(record.sent_ns is not None for record in records), duration_s),
+        offered_per_s=offered_per_s,
+        achieved_per_s=achieved_per_s,
         completed_per_s=_per_second(len(done), duration_s),
         output_tokens=output_tokens,
         prompt_tokens=_total(record.prompt_tokens for record in done),
@@ -73,14 +79,48 @@ def summarize(run: LoadRun) -> RunSummary:
         distributions=_distributions(done),
         undefined=_undefined(done),
         itl_s=_pooled(per_token) if done and len(per_token) == len(done) else None,
-        chunk_gap_s=_pooled(chunk_gap_s(record) for record in done),
-        send_lag_p99_s=quantile(lags, 0.99),
+        chunk_gap_s=chunk_gaps,
+        send_lag_p99_s=send_lag_p99_s,
         client=run.client,
+        stamp_error_s=stamp_error_s(
+            run.client,
+            (run.description.get("calibration") or {}).get("error_p99_s"),
+            quantile(chunk_gaps, 0.5),
+        ),
+        void=void_reasons(
+            run.client,
+            send_lag_p99_s=send_lag_p99_s,
+            offered_per_s=offered_per_s,
+            achieved_per_s=achieved_per_s,
+            requests=len(records),
+        ),
         complete=run.complete,
         stopped_because=run.stopped_because,
         problems=run.problems,
         records=records,
     )
+
+
+def _rates(
+    run: LoadRun, records: tuple[RequestRecord, ...], duration_s: float | None
+) -> tuple[float | None, float | None]:
+    """Offered and achieved requests per second.
+
+    In an open loop both are n − 1 gaps over the time between the first and the last: the time that the
+    last answer took is no part of a rate of arrivals.
+    """
+    if not run.description.get("open_loop"):
+        return None, _per_second(sum(record.sent_ns is not None for record in records), duration_s)
+    # A turn of a conversation is due when its user has thought, which no schedule knows.
+    due = sorted(record.due_ns for record in records if record.turn == 0)
+    sent = sorted(record.sent_ns for record in records if record.turn == 0 and record.sent_ns is not None)
+    return _pace(due), _pace(sent)
+
+
+def _pace(instants_ns: list[int]) -> float | None:
+    if len(instants_ns) < 2 or instants_ns[-1] == instants_ns[0]:
+        return None
+    return (len(instants_ns) - 1) * SECOND_NS / (instants_ns[-1] - instants_ns[0])
 
 
 def _distributions(done: list[RequestRecord]) -> dict[str, tuple[float, ...]]:

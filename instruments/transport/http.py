@@ -1,223 +1,225 @@
-"""HTTP/1.1 over TCP or TLS: the hot path stamps the clock and keeps bytes.
+"""HTTP/1.1 over TCP or TLS: a pool of keep-alive connections to one base URL, on one loop.
 
 Proxies named in the environment are not used: what is measured is the address that was given.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
+import socket
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
-from instruments.clock import NANOSECONDS, Clock, SystemClock
+import orjson
+
+from instruments.clock import NANOSECONDS
 from instruments.errors import ConfigurationError
 from instruments.limits import RequestTimeouts
+from instruments.loop import SocketLoop, Timer
 from instruments.records import Outcome, Request, RequestRecord
-from instruments.transport.framing import MalformedResponse, ResponseFraming
-from instruments.transport.openai import Answer, interpret
+from instruments.transport.connection import Address, Connection, Dial, Route
+from instruments.transport.exchange import Exchange
+from instruments.transport.stamps import ArrivalClock
 
 # vLLM closes a connection that was idle for 5 s; one older than this is not trusted with a request.
 IDLE_LIMIT_NS = 4 * NANOSECONDS
-
-
-@dataclass(slots=True)
-class _Capture:
-    """What the hot path kept of one exchange."""
-
-    connect_ns: int | None = None
-    sent_ns: int | None = None
-    headers_ns: int | None = None
-    last_ns: int | None = None
-    framing: ResponseFraming = field(default_factory=ResponseFraming)
-    failure: tuple[Outcome, str] | None = None
-
-
-class _Connection(asyncio.Protocol):
-    """One keep-alive connection; carries one exchange at a time."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._capture: _Capture | None = None
-        self._finished: asyncio.Future[None] | None = None
-        self.wire: asyncio.Transport | None = None
-        self.lost = False
-        self.idle_since_ns = clock.now_ns()
-
-    @property
-    def usable(self) -> bool:
-        return not self.lost and self.wire is not None and not self.wire.is_closing()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows a type
-        self.wire = transport
-
-    def begin(self, capture: _Capture, data: bytes) -> asyncio.Future[None]:
-        """Write one request; the future ends when the response did, or the connection."""
-        assert self.wire is not None  # noqa: S101 - narrows a type
-        self._capture = capture
-        self._finished = asyncio.get_running_loop().create_future()
-        capture.sent_ns = self._clock.now_ns()
-        self.wire.write(data)
-        return self._finished
-
-    def data_received(self, data: bytes) -> None:
-        now_ns = self._clock.now_ns()
-        capture = self._capture
-        if capture is None:  # bytes that nobody asked for: the connection cannot be trusted any more
-            self.abort()
-            return
-        capture.last_ns = now_ns
-        try:
-            if capture.framing.feed(data, now_ns):
-                capture.headers_ns = now_ns
-        except MalformedResponse as error:
-            capture.failure = (Outcome.FAILED, f"malformed response: {error}")
-            self.abort()
-            return
-        if capture.framing.complete:
-            self._finish()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.lost = True
-        capture = self._capture
-        if capture is None or capture.failure:
-            self._finish()
-            return
-        # Without a failure set here, a body that stopped in the middle is read as TRUNCATED.
-        # A reset is nobody's good order, not even for a body that goes on until the peer closes.
-        if error is None and not capture.framing.complete and capture.framing.end_of_stream():
-            capture.last_ns = self._clock.now_ns()
-        elif capture.framing.status is None:
-            reason = f": {error}" if error else ""
-            capture.failure = (Outcome.FAILED, f"the connection was closed before an answer{reason}")
-        self._finish()
-
-    def abort(self) -> None:
-        self.lost = True
-        if self.wire is not None:
-            self.wire.abort()
-
-    def _finish(self) -> None:
-        self._capture = None
-        self.idle_since_ns = self._clock.now_ns()
-        if self._finished is not None and not self._finished.done():
-            self._finished.set_result(None)
+DIALS_AT_ONCE = 128  # while opening: a listener's queue of new connections is short
 
 
 class HttpTransport:
-    """Sends requests to one base URL over a pool of keep-alive connections."""
+    """Sends requests to one base URL. `proxy` is used when it is given, and never found by itself."""
 
     def __init__(
         self,
+        loop: SocketLoop,
         base_url: str,
         *,
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
         timeouts: RequestTimeouts | None = None,
-        clock: Clock | None = None,
+        proxy: str | None = None,
     ) -> None:
-        parts, self._host, self._port = _address(base_url)
-        self._prefix = parts.path.rstrip("/")
-        self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
+        self._loop = loop
+        self._parts, self._host, self._port = _address(base_url)
+        self._via = _address(proxy) if proxy is not None else None
+        if self._parts.scheme == "https":
+            tls = tls or ssl.create_default_context()
+        self._tls = tls if self._parts.scheme == "https" else None
         self._timeouts = timeouts or RequestTimeouts()
-        self._clock = clock or SystemClock()
-        self._idle: list[_Connection] = []
-        fixed = {"Host": parts.netloc.rpartition("@")[2], "Accept-Encoding": "identity", **(headers or {})}
+        self._route: Route | None = None
+        self._idle: list[Connection] = []
+        self._dials: set[Dial] = set()
+        self._busy: dict[Exchange, Connection | None] = {}
+        self._resolved_ns: int | None = None
+        self._clock_timer: Timer | None = None
+        netloc = self._parts.netloc.rpartition("@")[2]
+        fixed = {"Host": netloc, "Accept-Encoding": "identity", **(headers or {})}
         self._fixed_headers = "".join(_header_line(name, value) for name, value in fixed.items())
         self._secrets = [value.rpartition(" ")[2] for name, value in fixed.items() if _is_secret(name)]
+        # A proxy that forwards plain HTTP is told the whole address; a tunnel and a server are not.
+        forwarded = self._via is not None and self._tls is None
+        self._prefix = (f"http://{netloc}" if forwarded else "") + self._parts.path.rstrip("/")
+        self.clock = ArrivalClock()
+        self.connections_made = 0
 
-    async def open(self, connections: int) -> None:
-        async def make() -> None:
-            self._idle.append(await self._connect())
+    def open(self, connections: int) -> None:
+        """Make connections ahead of the run, so that none is made inside the window. Bounded."""
+        waiting, under_way = connections, 0
 
-        # A connection that cannot be made now fails again, with a record, when a request needs it.
-        await asyncio.gather(*(make() for _ in range(connections)), return_exceptions=True)
+        def ready(dial: Dial, connection: Connection | None) -> None:
+            nonlocal under_way
+            under_way -= 1
+            self._dials.discard(dial)
+            # A connection that cannot be made now fails again, with a record, when a request needs it.
+            if connection is not None:
+                self.connections_made += 1
+                self._idle.append(connection)
+            start()
 
-    async def close(self) -> None:
-        for connection in self._idle:
-            connection.abort()
-        self._idle.clear()
-        await asyncio.sleep(0)
+        def start() -> None:
+            nonlocal waiting, under_way
+            while waiting and under_way < DIALS_AT_ONCE:
+                waiting, under_way = waiting - 1, under_way + 1
+                self._dial(ready)
 
-    async def send(self, request: Request, *, user: int, due_ns: int) -> RequestRecord:
-        """One exchange. A cancelled task gets its record back too: its outcome is CANCELLED."""
-        capture = _Capture()
-        connection: _Connection | None = None
-        data = self._wire_bytes(request)
         try:
-            connection = await self._acquire(capture)
-            finished = connection.begin(capture, data)
-            await self._answered(request, capture, finished)
-        except TimeoutError as error:  # before OSError, of which it is a kind
-            capture.failure = (Outcome.TIMED_OUT, str(error))
-        except OSError as error:
-            capture.failure = (Outcome.FAILED, f"no connection to {self._host}:{self._port}: {error}")
-        except asyncio.CancelledError:
-            capture.failure = (Outcome.CANCELLED, "the run was stopped")
-        if connection is not None:
-            self._release(connection, capture)
-        return self._record(request, capture, user, due_ns)
+            self._resolve()
+        except OSError:
+            return  # each request says so in its record
+        self._resolved_ns = None  # nobody of the run waited for it
+        self._watch_clock()
+        start()
+        self._loop.run(lambda: under_way == 0 and waiting == 0)
 
-    async def _acquire(self, capture: _Capture) -> _Connection:
-        fresh_ns = self._clock.now_ns() - IDLE_LIMIT_NS
+    def close(self) -> None:
+        """Close every connection; what is in flight is not told."""
+        if self._clock_timer is not None:
+            self._clock_timer.cancel()
+        for dial in self._dials:
+            dial.abandon()
+        for exchange, connection in self._busy.items():
+            if exchange.timer is not None:
+                exchange.timer.cancel()
+            if connection is not None:
+                connection.close()
+        for connection in self._idle:
+            connection.close()
+        self._dials.clear()
+        self._busy.clear()
+        self._idle.clear()
+
+    def send(
+        self, request: Request, *, user: int, due_ns: int, ended: Callable[[Exchange], None]
+    ) -> Exchange:
+        """Send now. `ended` is called from the loop, once, never from within this call."""
+        exchange = Exchange(request, user, due_ns, ended, self.clock)
+        self._busy[exchange] = None
+        data = self._wire_bytes(request)
+        fresh_ns = self._loop.now_ns() - IDLE_LIMIT_NS
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable and connection.idle_since_ns > fresh_ns:
-                return connection
-            connection.abort()
-        began_ns = self._clock.now_ns()
-        connection = await self._connect()
-        capture.connect_ns = self._clock.now_ns() - began_ns
-        return connection
-
-    async def _connect(self) -> _Connection:
-        bound_s = self._timeouts.connect_s
-        loop = asyncio.get_running_loop()
+            if connection.open and connection.idle_since_ns > fresh_ns:
+                self._begin(exchange, connection, data)
+                return exchange
+            connection.close()
         try:
-            async with asyncio.timeout(bound_s):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(self._clock), self._host, self._port, ssl=self._tls
-                )
-        except TimeoutError:
-            raise TimeoutError(f"no connection to {self._host}:{self._port} within {bound_s:g} s") from None
-        return connection
+            self._resolve()
+        except OSError as error:
+            exchange.fail(Outcome.FAILED, f"no connection to {self._place}: {error}")
+            self._loop.at(0, partial(self._end, exchange))
+            return exchange
+        exchange.dns_ns, self._resolved_ns = self._resolved_ns, None
+        self._dial(partial(self._dialled, exchange, data))
+        return exchange
 
-    async def _answered(self, request: Request, capture: _Capture, finished: asyncio.Future[None]) -> None:
-        """Wait for the end of the exchange, or for the first bound that runs out."""
-        assert capture.sent_ns is not None  # noqa: S101 - narrows a type
-        while not finished.done():
-            deadline_ns, outcome, reason = self._next_bound(request, capture, capture.sent_ns)
-            left_s = (deadline_ns - self._clock.now_ns()) / NANOSECONDS
-            if left_s <= 0:
-                capture.failure = (outcome, reason)
-                return
-            # Never longer than a stall: its bound begins with a first byte that comes while waiting.
-            await asyncio.wait({finished}, timeout=min(left_s, self._timeouts.stall_s))
+    def cancel(self, exchange: Exchange, reason: str) -> None:
+        """End an exchange now; its record's outcome is CANCELLED."""
+        if exchange in self._busy:
+            exchange.fail(Outcome.CANCELLED, reason)
+            self._end(exchange)
 
-    def _next_bound(self, request: Request, capture: _Capture, sent_ns: int) -> tuple[int, Outcome, str]:
-        bounds = self._timeouts
-        if capture.last_ns is None:
-            first = (sent_ns, bounds.first_byte_s, Outcome.TIMED_OUT, "no byte of an answer")
+    def record(self, exchange: Exchange) -> RequestRecord:
+        """What became of an exchange that is over. Costs what parsing costs: not for the hot path."""
+        return exchange.record(self._hide)
+
+    @property
+    def _place(self) -> str:
+        return f"{self._host}:{self._port}"
+
+    def _watch_clock(self) -> None:
+        self.clock.watch()
+        self._clock_timer = self._loop.at(self._loop.now_ns() + NANOSECONDS, self._watch_clock)
+
+    def _resolve(self) -> None:
+        """Names are resolved once a run: a resolver is asked in blocking calls, and none is made in a run."""
+        if self._route is None:
+            _, host, port = self._via or (None, self._host, self._port)
+            began_ns = time.monotonic_ns()
+            addresses = _addresses(host, port)
+            self._resolved_ns = time.monotonic_ns() - began_ns
+            tunnel = self._place if self._via is not None and self._tls is not None else None
+            self._route = Route(addresses, self._host, self._place, self._tls, tunnel)
+
+    def _dial(self, done: Callable[[Dial, Connection | None], None]) -> None:
+        assert self._route is not None  # noqa: S101 - narrows a type
+        self._dials.add(Dial(self._loop, self._route, self._timeouts.connect_s, done))
+
+    def _dialled(self, exchange: Exchange, data: bytes, dial: Dial, connection: Connection | None) -> None:
+        self._dials.discard(dial)
+        if connection is not None:
+            self.connections_made += 1
+        if exchange not in self._busy:  # cancelled meanwhile
+            if connection is not None:
+                self._idle.append(connection)
+        elif connection is not None:
+            exchange.connect_ns, exchange.tls_ns = dial.connect_ns, dial.tls_ns
+            self._begin(exchange, connection, data)
         else:
-            first = (capture.last_ns, bounds.stall_s, Outcome.TIMED_OUT, "no further byte")
-        bounds_left = [first, (sent_ns, bounds.total_s, Outcome.TIMED_OUT, "no complete answer")]
-        if request.cancel_after_s is not None:
-            bounds_left.append((sent_ns, request.cancel_after_s, Outcome.CANCELLED, "the client left"))
-        since, bound_s, outcome, what = min(bounds_left, key=lambda bound: bound[0] + bound[1] * NANOSECONDS)
-        return since + round(bound_s * NANOSECONDS), outcome, f"{what} within {bound_s:g} s"
+            outcome = Outcome.TIMED_OUT if dial.timed_out else Outcome.FAILED
+            joint = " " if dial.timed_out else ": "
+            exchange.fail(outcome, f"no connection to {self._place}{joint}{dial.failure}")
+            self._end(exchange)
 
-    def _release(self, connection: _Connection, capture: _Capture) -> None:
-        framing = capture.framing
-        if framing.complete and framing.keep_alive and not capture.failure and connection.usable:
+    def _begin(self, exchange: Exchange, connection: Connection, data: bytes) -> None:
+        self._busy[exchange] = connection
+        connection.begin(exchange, data, self._answered)
+        self._arm(exchange)
+
+    def _arm(self, exchange: Exchange) -> None:
+        """Look again when the first bound may have run out: not later than a stall that begins now."""
+        bound_ns, _, _ = exchange.next_bound(self._timeouts)
+        stall_ns = self._loop.now_ns() + round(self._timeouts.stall_s * NANOSECONDS)
+        exchange.timer = self._loop.at(min(bound_ns, stall_ns), partial(self._check, exchange))
+
+    def _check(self, exchange: Exchange) -> None:
+        bound_ns, outcome, reason = exchange.next_bound(self._timeouts)
+        if bound_ns <= self._loop.now_ns():
+            exchange.fail(outcome, reason)
+            self._end(exchange)
+        else:
+            self._arm(exchange)
+
+    def _answered(self, connection: Connection, exchange: Exchange) -> None:
+        framing = exchange.framing
+        if exchange.failure is None and framing.complete and framing.keep_alive and connection.open:
             self._idle.append(connection)
-        else:
-            connection.abort()
+            self._busy[exchange] = None
+        self._end(exchange)
+
+    def _end(self, exchange: Exchange) -> None:
+        connection = self._busy.pop(exchange, None)
+        if connection is not None:
+            connection.close()
+        if exchange.timer is not None:
+            exchange.timer.cancel()
+            exchange.timer = None
+        exchange.ended(exchange)
 
     def _wire_bytes(self, request: Request) -> bytes:
-        body = json.dumps(request.body, ensure_ascii=False).encode()
+        body = _json(request.body)
         head = (
             f"POST {self._prefix}{request.path} HTTP/1.1\r\n{self._fixed_headers}"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -225,37 +227,22 @@ class HttpTransport:
         )
         return head.encode("latin-1") + body
 
-    def _record(self, request: Request, capture: _Capture, user: int, due_ns: int) -> RequestRecord:
-        framing = capture.framing
-        answer = interpret(request, framing) if framing.status is not None else Answer()
-        if capture.failure:
-            answer.fail(*capture.failure)
-        for secret in filter(None, self._secrets):  # servers quote the key that they refuse
-            answer.error = answer.error and _without(secret, answer.error)
-        return RequestRecord(
-            index=request.index,
-            request_id=request.request_id,
-            user=user,
-            phase=request.phase,
-            outcome=answer.outcome,
-            due_ns=due_ns,
-            sent_ns=capture.sent_ns,
-            headers_ns=capture.headers_ns,
-            first_data_ns=answer.first_data_ns,
-            first_token_ns=answer.chunks_ns[0] if answer.chunks_ns else None,
-            last_token_ns=answer.chunks_ns[-1] if answer.chunks_ns else None,
-            done_ns=capture.last_ns,
-            status=framing.status,
-            prompt_tokens=answer.prompt_tokens,
-            completion_tokens=answer.completion_tokens,
-            finish_reason=answer.finish_reason,
-            chunks_ns=tuple(answer.chunks_ns),
-            chunk_tokens=tuple(answer.chunk_tokens) if answer.chunk_tokens else None,
-            body_bytes=sum(len(piece) for _, piece in framing.pieces),
-            connect_ns=capture.connect_ns,
-            text_sha256=answer.text_sha256,
-            error=answer.error,
-        )
+    def _hide(self, text: str) -> str:
+        for secret in filter(None, self._secrets):
+            text = _without(secret, text)
+        return text
+
+
+def _json(body: Mapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # a half of a surrogate pair, an integer of more than 64 bits: JSON takes both
+        return json.dumps(body).encode()
+
+
+def _addresses(host: str, port: int) -> tuple[Address, ...]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
 def _address(base_url: str) -> tuple[SplitResult, str, int]:

@@ -1,72 +1,40 @@
-"""What the bytes of an OpenAI-style answer mean: tokens, usage, outcome. Runs once it is complete."""
+"""What the bytes of an answer mean: outcome, tokens, usage. Runs once the answer is complete.
+
+Chat and completions are read here, streamed or not; `generate` reads the plain API of simple servers.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass, field
-from typing import Any
+from instruments.records import GENERATE_PATH, Outcome, Request
+from instruments.transport import generate
+from instruments.transport.answers import ERROR_TEXT_LIMIT, Answer, error_of, error_text, is_error
+from instruments.transport.framing import RAW_HEAD_LIMIT, ResponseFraming
+from instruments.transport.json_text import UNREADABLE, loads
+from instruments.transport.streams import Stream, finish_of, parts_of, take_usage
 
-from instruments.records import Outcome, Request
-from instruments.transport.framing import ResponseFraming
-from instruments.transport.sse import events
-
-DONE = b"[DONE]"
-ERROR_TEXT_LIMIT = 300
-# What JSON of any other shape can do to a reader that expects an answer's.
-UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, OverflowError, RecursionError)
-
-
-@dataclass(slots=True)
-class Answer:
-    """What an answer said; the fields are those of RequestRecord."""
-
-    outcome: Outcome = Outcome.COMPLETED
-    error: str | None = None
-    first_data_ns: int | None = None
-    chunks_ns: list[int] = field(default_factory=list)
-    chunk_tokens: list[int] | None = field(default_factory=list)
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    finish_reason: str | None = None
-    text: list[str] = field(default_factory=list)
-    ended: bool = False  # `data: [DONE]` was seen
-
-    @property
-    def text_sha256(self) -> str | None:
-        if not self.text:
-            return None
-        # JSON may spell half of a surrogate pair, which UTF-8 proper has no bytes for.
-        return hashlib.sha256("".join(self.text).encode("utf-8", "surrogatepass")).hexdigest()
-
-    def fail(self, outcome: Outcome, error: str) -> Answer:
-        self.outcome, self.error = outcome, " ".join(error[: 2 * ERROR_TEXT_LIMIT].split())[:ERROR_TEXT_LIMIT]
-        return self
+__all__ = ["ERROR_TEXT_LIMIT", "Answer", "TokensSeen", "interpret", "refusal", "tokens_seen"]
+STOPPED = "the answer stopped before its end"
 
 
 def interpret(request: Request, framing: ResponseFraming) -> Answer:
     """Read a complete (or cut) response. Whatever the bytes are, the result is an Answer."""
     answer = Answer()
-    status = framing.status
-    if status is None:
-        return answer.fail(Outcome.FAILED, "the answer has no status line")
-    body = b"".join(piece for _, piece in framing.pieces)
-    if status != 200:
-        return answer.fail(refusal(status), f"HTTP {status}: {_error_text(body)}")
-    if not request.stream and not framing.complete:
-        return answer.fail(Outcome.TRUNCATED, "the answer stopped before its end")
-    try:
-        if request.stream:
-            _read_stream(answer, framing.pieces)
-        else:
-            _read_document(answer, body, framing.pieces)
-    except UNREADABLE as error:
-        answer.chunk_tokens = None
-        return answer.fail(
-            Outcome.FAILED, f"the answer cannot be understood: {type(error).__name__}: {error}"
-        )
-    if answer.outcome is Outcome.COMPLETED and not _whole(request, framing, answer):
-        answer.fail(Outcome.TRUNCATED, "the answer stopped before its end")
+    if framing.status is None:
+        answer.fail(Outcome.FAILED, "the answer has no status line")
+    elif framing.status != 200:
+        said = _encoded(framing) or error_text(_body(framing))
+        answer.fail(refusal(framing.status), f"HTTP {framing.status}: {said}")
+    elif encoded := _encoded(framing):
+        answer.fail(Outcome.FAILED, encoded)
+    elif request.stream:
+        _read_stream(answer, request, framing)
+    elif not framing.complete:
+        answer.fail(Outcome.TRUNCATED, STOPPED)
+    else:
+        _read_document(answer, request, framing)
+    if framing.malformed is not None:
+        answer.kept = framing.raw_head
+        answer.fail(Outcome.FAILED, f"malformed response: {framing.malformed}")
     return answer
 
 
@@ -79,104 +47,88 @@ def refusal(status: int) -> Outcome:
     return Outcome.FAILED
 
 
-def _whole(request: Request, framing: ResponseFraming, answer: Answer) -> bool:
-    if not framing.complete:
-        return False
-    return answer.ended and answer.finish_reason is not None if request.stream else True
+class TokensSeen:
+    """Counts the tokens of an answer that is still coming; reads each byte once.
+
+    Exact where the server tells the count with each chunk; without that, a chunk that carries generated
+    text is one token, for nothing tells that it is more.
+    """
+
+    __slots__ = ("_generated", "_read", "_stream")
+
+    def __init__(self, request: Request) -> None:
+        plain = request.path == GENERATE_PATH
+        self._generated = generate.Generated(request, Answer()) if plain else None
+        self._stream = Stream(Answer())
+        self._read = 0
+
+    def count(self, framing: ResponseFraming) -> int:
+        """Tokens in all that the framing has by now; 0 for what is no stream of tokens."""
+        fresh, self._read = framing.pieces[self._read :], len(framing.pieces)
+        if self._generated is not None:
+            self._generated.take(fresh)
+            return len(self._generated.answer.chunks_ns)
+        self._stream.take(fresh)
+        return max(len(self._stream.answer.chunks_ns), self._stream.told)
 
 
-def _read_stream(answer: Answer, pieces: list[tuple[int, bytes]]) -> None:
-    seen = 0  # cumulative completion tokens, where the server tells them with each chunk
-    told = True  # it has told them with each chunk so far
-    for at_ns, data in events(pieces):
-        if answer.first_data_ns is None:
-            answer.first_data_ns = at_ns
-        if data == DONE:
-            answer.ended = True
-            continue
-        event = json.loads(data)
-        if event.get("error"):
-            # Comes under HTTP 200, and vLLM even sends [DONE] after it.
-            answer.fail(Outcome.FAILED, f"error event: {_error_of(event)}")
-            continue
-        total = _take_usage(answer, event)
-        choices = event.get("choices") or ()
-        if not choices:
-            continue
-        text = _generated(choices[0])
-        answer.finish_reason = choices[0].get("finish_reason") or answer.finish_reason
-        risen = total - seen if total is not None else None
-        told = told and not (text and total is None)
-        if text or (told and (risen or 0) > 0):  # a total told only at the end is no new token
-            answer.chunks_ns.append(at_ns)
-            answer.text.append(text)
-            _count(answer, risen)
-        seen = total if total is not None else seen
-    _settle_counts(answer)
+def tokens_seen(request: Request, framing: ResponseFraming) -> int:
+    """The tokens in what there is of an answer, counted once; see `TokensSeen`."""
+    return TokensSeen(request).count(framing)
 
 
-def _read_document(answer: Answer, body: bytes, pieces: list[tuple[int, bytes]]) -> None:
-    document = json.loads(body)
-    if document.get("error"):
-        answer.fail(Outcome.FAILED, f"error body under HTTP 200: {_error_of(document)}")
-        return
-    _take_usage(answer, document)
-    choice = document["choices"][0]
-    answer.finish_reason = choice.get("finish_reason")
-    answer.text.append(_generated(choice))
-    answer.first_data_ns = pieces[0][0]
-    answer.chunk_tokens = None  # all tokens come at once: no cadence to speak of
-
-
-def _generated(choice: dict[str, Any]) -> str:
-    """The generated text of a choice: content, reasoning or tool calls of chat; text of completions."""
-    part = choice.get("delta") or choice.get("message")
-    if part is None:
-        return str(choice.get("text") or "")
-    reasoning = part.get("reasoning") or part.get("reasoning_content") or ""
-    calls = json.dumps(part["tool_calls"]) if part.get("tool_calls") else ""
-    return f"{reasoning}{part.get('content') or ''}{calls}"
-
-
-def _take_usage(answer: Answer, event: dict[str, Any]) -> int | None:
-    usage = event.get("usage")
-    if not usage:
-        return None
-    answer.prompt_tokens = int(usage["prompt_tokens"])
-    answer.completion_tokens = int(usage.get("completion_tokens") or 0)
-    return answer.completion_tokens
-
-
-def _count(answer: Answer, risen: int | None) -> None:
-    if answer.chunk_tokens is None:
-        return
-    if risen is None:
-        answer.chunk_tokens.append(0)  # not told: settled when the total is known
+def _read_stream(answer: Answer, request: Request, framing: ResponseFraming) -> None:
+    if request.path == GENERATE_PATH:
+        generated = generate.Generated(request, answer)
+        generated.take(framing.pieces)
+        whole = framing.complete and generated.end()
     else:
-        answer.chunk_tokens.append(risen)
-
-
-def _settle_counts(answer: Answer) -> None:
-    """One token a chunk where the totals prove it; the server's own counts where told; else unknown."""
-    counts, total = answer.chunk_tokens, answer.completion_tokens
-    if counts is None or total is None:
-        answer.chunk_tokens = None
-    elif sum(counts) == total and all(counts):
+        stream = Stream(answer)
+        stream.take(framing.pieces)
+        stream.settle_counts()
+        whole = framing.complete and answer.ended and stream.finished
+    if answer.outcome is not Outcome.COMPLETED or whole:
         return
-    elif not any(counts) and len(counts) == total:
-        answer.chunk_tokens = [1] * total
+    kind = framing.head.get("content-type", "text/event-stream").partition(";")[0].strip().lower()
+    if framing.complete and answer.first_data_ns is None and kind != "text/event-stream":
+        # A gateway's error or log-in page under HTTP 200, or a server that does not stream.
+        body = _body(framing)
+        answer.kept = body[:RAW_HEAD_LIMIT]
+        answer.fail(Outcome.FAILED, f"no stream came but {kind[:40]}: {error_text(body)}")
     else:
-        answer.chunk_tokens = None
+        answer.fail(Outcome.TRUNCATED, STOPPED)
 
 
-def _error_text(body: bytes) -> str:
+def _read_document(answer: Answer, request: Request, framing: ResponseFraming) -> None:
+    body = _body(framing)
+    answer.first_data_ns = framing.pieces[0][0] if framing.pieces else None
     try:
-        return _error_of(json.loads(body))
-    except (ValueError, AttributeError, RecursionError):
-        return body[:ERROR_TEXT_LIMIT].decode("utf-8", "replace").strip() or "an empty body"
+        document = loads(body)
+        if is_error(document):
+            answer.fail(Outcome.FAILED, f"error body under HTTP 200: {error_of(document)}")
+            return
+        take_usage(answer, document)
+        if request.path == GENERATE_PATH:
+            generate.read_document(answer, request, document)
+            return
+        choices = document["choices"]
+        answer.finish_reason = finish_of(choices[0])
+        for number, choice in enumerate(choices):
+            said, thought, calls = parts_of(choice)
+            answer.generated.append(thought + said + calls)
+            if number == 0:
+                answer.said.append(said)
+                answer.thought.append(thought)
+    except UNREADABLE as error:
+        answer.fail_unreadable(body, error)
 
 
-def _error_of(document: Any) -> str:
-    """The message in any of vLLM's three shapes: {"error": str}, {"error": {…}}, {"detail": …}."""
-    error = document.get("error", document.get("detail", document))
-    return str(error.get("message", error)) if isinstance(error, dict) else str(error)
+def _body(framing: ResponseFraming) -> bytes:
+    return b"".join([piece for _, piece in framing.pieces])
+
+
+def _encoded(framing: ResponseFraming) -> str | None:
+    coding = framing.head.get("content-encoding", "").lower()
+    if coding in ("", "identity"):
+        return None
+    return f"the answer is {coding[:40]}-encoded although identity was asked"

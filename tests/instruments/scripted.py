@@ -1,13 +1,13 @@
-"""A Transport that answers as it was told, on a manual clock: schedules are tested without a socket."""
+"""A Transport that answers as it was told, on a manual loop: schedules are tested without a socket."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from instruments.clock import NANOSECONDS, ManualClock
+from instruments.clock import NANOSECONDS
+from instruments.loop import ManualLoop, Timer
 from instruments.records import Outcome, Request, RequestRecord
 
 
@@ -19,55 +19,88 @@ class Reply:
     seconds: float | None = 1.0
     last_byte_s: float | None = None  # when the last byte came, if before the exchange was given up
     error: Exception | None = None  # a programming mistake in a transport
+    text: str = ""
+
+
+@dataclass(eq=False)
+class Asked:
+    """One request in flight."""
+
+    request: Request
+    user: int
+    due_ns: int
+    sent_ns: int | None
+    reply: Reply
+    ended: Callable[[Asked], None]
+    outcome: Outcome | None = None
+    done_ns: int | None = None
+    timer: Timer | None = None
+
+    @property
+    def whole(self) -> bool:
+        return self.outcome is Outcome.COMPLETED
+
+    @property
+    def text(self) -> str:
+        return self.reply.text
 
 
 class Scripted:
     """Answers each request with the reply that `script` gives it, and keeps count of what is in flight."""
 
-    def __init__(self, clock: ManualClock, script: Callable[[Request], Reply] | None = None) -> None:
-        self._clock = clock
+    def __init__(self, loop: ManualLoop, script: Callable[[Request], Reply] | None = None) -> None:
+        self._loop = loop
         self._script = script or (lambda _request: Reply())
         self.in_flight: Counter[int] = Counter()  # by user
         self.most_in_flight: Counter[int] = Counter()
         self.sent: list[int] = []
+        self.asked: list[Request] = []
         self.opened: int | None = None
         self.closed = False
-        self.stuck = asyncio.Event()  # a request is in flight that will never be answered
+        self.connections_made = 0
 
-    async def open(self, connections: int) -> None:
+    def open(self, connections: int) -> None:
         self.opened = connections
 
-    async def close(self) -> None:
+    def close(self) -> None:
         self.closed = True
 
-    async def send(self, request: Request, *, user: int, due_ns: int) -> RequestRecord:
+    def send(self, request: Request, *, user: int, due_ns: int, ended: Callable[[Asked], None]) -> Asked:
         reply = self._script(request)
         self.sent.append(request.index)
+        self.asked.append(request)
         self.in_flight[user] += 1
         self.most_in_flight[user] = max(self.most_in_flight[user], self.in_flight[user])
-        sent_ns, outcome = self._clock.now_ns(), reply.outcome
-        try:
-            await self._wait(reply.seconds)
-        except asyncio.CancelledError:
-            outcome = Outcome.CANCELLED
-        self.in_flight[user] -= 1
-        if reply.error is not None:
-            raise reply.error
-        heard_s = reply.seconds if reply.last_byte_s is None else reply.last_byte_s
+        asked = Asked(request, user, due_ns, self._loop.now_ns(), reply, ended)
+        if reply.seconds is not None:
+            ends_ns = self._loop.now_ns() + round(reply.seconds * NANOSECONDS)
+            asked.timer = self._loop.at(ends_ns, lambda: self._over(asked, reply.outcome))
+        return asked
+
+    def cancel(self, asked: Asked, reason: str) -> None:
+        if asked.timer is not None:
+            asked.timer.cancel()
+        self._over(asked, Outcome.CANCELLED)
+
+    def record(self, asked: Asked) -> RequestRecord:
+        assert asked.outcome is not None
         return RequestRecord(
-            index=request.index,
-            request_id=request.request_id,
-            user=user,
-            phase=request.phase,
-            outcome=outcome,
-            due_ns=due_ns,
-            sent_ns=sent_ns,
-            done_ns=None if heard_s is None else sent_ns + round(heard_s * NANOSECONDS),
+            index=asked.request.index,
+            request_id=asked.request.request_id,
+            user=asked.user,
+            phase=asked.request.phase,
+            outcome=asked.outcome,
+            due_ns=asked.due_ns,
+            sent_ns=asked.sent_ns,
+            done_ns=asked.done_ns,
         )
 
-    async def _wait(self, seconds: float | None) -> None:
-        if seconds is None:
-            self.stuck.set()
-            await asyncio.Event().wait()
-        else:
-            await self._clock.sleep_until(self._clock.now_ns() + round(seconds * NANOSECONDS))
+    def _over(self, asked: Asked, outcome: Outcome) -> None:
+        self.in_flight[asked.user] -= 1
+        if asked.reply.error is not None:
+            raise asked.reply.error
+        asked.outcome = outcome
+        reply = asked.reply
+        heard_s = reply.seconds if reply.last_byte_s is None else reply.last_byte_s
+        asked.done_ns = None if heard_s is None else (asked.sent_ns or 0) + round(heard_s * NANOSECONDS)
+        asked.ended(asked)

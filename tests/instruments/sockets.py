@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from instruments.loop import SocketLoop
+from instruments.records import Request, RequestRecord
 from instruments.transport.http import HttpTransport
 from tests.instruments.shapes import ROLE, event, stream_of, used
 
@@ -120,13 +122,57 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, conn
     return Exchange(head, await reader.readexactly(int(length)), connection, reader, writer)
 
 
+class Client:
+    """The transport on its own loop, turned from asyncio's: client and server share a test's thread."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.loop = SocketLoop()
+        self.transport = HttpTransport(self.loop, url, **options)
+
+    async def send(self, request: Request, *, user: int = 0, due_ns: int = 0) -> RequestRecord:
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asked = self.transport.send(
+            request, user=user, due_ns=due_ns, ended=lambda _exchange: over.set_result(None)
+        )
+        try:
+            await over
+        except asyncio.CancelledError:
+            over = asyncio.get_running_loop().create_future()
+            self.transport.cancel(asked, "the run was stopped")
+        return self.transport.record(asked)
+
+    async def open(self, connections: int) -> None:
+        await asyncio.to_thread(self.transport.open, connections)
+
+    async def turn(self) -> None:
+        """Turn the transport's loop without ever waiting in it."""
+        while True:
+            turned = False
+
+            def once() -> bool:
+                nonlocal turned
+                turned, over = True, turned
+                return over
+
+            self.loop.at(0, lambda: None)
+            self.loop.run(once)
+            await asyncio.sleep(0)
+
+
 @asynccontextmanager
-async def client(url: str, **options: Any) -> AsyncIterator[HttpTransport]:
-    transport = HttpTransport(url, **options)
+async def client(url: str, **options: Any) -> AsyncIterator[Client]:
+    one = Client(url, **options)
+    turning = asyncio.create_task(one.turn())
     try:
-        yield transport
+        yield one
     finally:
-        await transport.close()
+        turning.cancel()
+        with suppress(asyncio.CancelledError):
+            await turning
+        one.transport.close()
+        one.loop.close()
+        # The server's side of the connections that were just closed.
+        await asyncio.sleep(0)
 
 
 def chunk(data: bytes) -> bytes:

@@ -100,6 +100,17 @@ def test_a_connection_is_kept_as_the_version_and_the_field_say(
     assert framing.keep_alive is keep_alive
 
 
+def test_a_field_that_goes_on_in_the_next_line_is_one_field() -> None:
+    framing = fed(b"HTTP/1.1 200 OK\r\nX-Note: a\r\n \t b\r\nContent-Length: 0\r\n\r\n")
+    assert (framing.complete, framing.head["x-note"]) == (True, "a b")
+
+
+def test_the_header_says_whether_the_body_comes_in_chunks() -> None:
+    assert fed(CHUNKED).chunked
+    assert not fed(CHUNKED[:60]).chunked
+    assert not fed(COUNTED).chunked
+
+
 def test_each_body_piece_carries_the_instant_of_its_arrival() -> None:
     framing = ResponseFraming()
     assert framing.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", 1) is False

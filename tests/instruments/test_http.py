@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from instruments.clock import ManualClock
 from instruments.errors import ConfigurationError
+from instruments.loop import SocketLoop
 from instruments.records import Outcome, RequestRecord
 from instruments.transport.http import HttpTransport
 from tests.instruments.shapes import SECOND, request
@@ -18,6 +18,7 @@ from tests.instruments.sockets import (
     ANSWER,
     STREAM,
     STREAM_HEAD,
+    Client,
     Exchange,
     answer,
     chunk,
@@ -29,7 +30,7 @@ from tests.instruments.sockets import (
 )
 
 
-async def send(transport: HttpTransport, *, stream: bool = True) -> RequestRecord:
+async def send(transport: Client, *, stream: bool = True) -> RequestRecord:
     return await transport.send(request(stream=stream), user=3, due_ns=17)
 
 
@@ -168,10 +169,10 @@ async def test_a_connection_that_the_server_closed_while_idle_is_replaced() -> N
 async def test_a_connection_that_was_idle_for_four_seconds_is_not_trusted(
     idle_s: float, connections: int
 ) -> None:
-    clock = ManualClock()
-    async with serving(answer) as served, client(served.url, clock=clock) as transport:
+    async with serving(answer) as served, client(served.url) as transport:
         await send(transport)
-        await clock.sleep_until(round(idle_s * SECOND))
+        (idle,) = transport.transport._idle
+        idle.idle_since_ns -= round(idle_s * SECOND)
         assert (await send(transport)).outcome is Outcome.COMPLETED
     assert served.connections == connections
 
@@ -223,11 +224,11 @@ async def test_a_name_and_a_password_in_the_url_are_not_sent_as_the_host() -> No
 )
 def test_what_is_no_base_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="is not a base URL"):
-        HttpTransport(url)
+        HttpTransport(SocketLoop(), url)
 
 
 @pytest.mark.parametrize("value", ["Bearer a-key\n", "Bearer a\r\nX: y", "Bearer ключ", "Bearer a\x00"])
 def test_a_header_that_cannot_be_sent_is_refused_without_showing_it(value: str) -> None:
     with pytest.raises(ConfigurationError, match="'Authorization' cannot be sent") as caught:
-        HttpTransport("http://host", headers={"Authorization": value})
+        HttpTransport(SocketLoop(), "http://host", headers={"Authorization": value})
     assert "Bearer" not in str(caught.value)

@@ -13,12 +13,12 @@ import pytest
 
 from instruments.limits import RequestTimeouts
 from instruments.records import Outcome, RequestRecord
-from instruments.transport.http import HttpTransport
 from tests.instruments.shapes import request
 from tests.instruments.sockets import (
     ANSWER,
     STREAM,
     STREAM_HEAD,
+    Client,
     Exchange,
     Script,
     answer,
@@ -35,7 +35,7 @@ BEGUN = STREAM_HEAD + b"".join(map(chunk, ANSWER[:2]))
 
 
 async def send(
-    transport: HttpTransport, *, stream: bool = True, cancel_after_s: float | None = None
+    transport: Client, *, stream: bool = True, cancel_after_s: float | None = None
 ) -> RequestRecord:
     asked = replace(request(stream=stream), cancel_after_s=cancel_after_s)
     return await transport.send(asked, user=0, due_ns=0)
@@ -196,10 +196,8 @@ async def test_a_cancelled_task_gets_its_record_back() -> None:
 @pytest.mark.parametrize(
     ("wire", "said"),
     [
-        (b"SSH-2.0-OpenSSH\r\n\r\n", "malformed response: status line 'SSH-2.0-OpenSSH'"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "malformed response: the answer does not begin with HTTP/1."),
         (STREAM_HEAD + b"0x5\r\nhello\r\n", "malformed response: chunk size b'0x5'"),
-        (STREAM + b"HTTP/1.1 200 OK\r\n", "malformed response: 17 bytes came after the end"),
-        (document({}) + b"x", "malformed response: more body than content-length says"),
     ],
 )
 async def test_what_is_no_http_is_failed_at_once(wire: bytes, said: str) -> None:
@@ -212,6 +210,23 @@ async def test_what_is_no_http_is_failed_at_once(wire: bytes, said: str) -> None
     assert record.outcome is Outcome.FAILED
     assert record.error is not None
     assert record.error.startswith(said)
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one piece", "in two"])
+async def test_bytes_after_an_answer_cost_the_connection_and_not_the_answer(at_once: bool) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.write(STREAM + (b"HTTP/1.1" if at_once else b""))
+        if not at_once:
+            await exchange.write(b"HTTP/1.1")
+        if exchange.connection == 1:
+            await exchange.client_leaves()
+
+    async with asyncio.timeout(5), serving(script) as served, client(served.url) as transport:
+        records = [await send(transport)]
+        await served.closed.wait()
+        records.append(await send(transport))
+    assert [one.outcome for one in records] == [Outcome.COMPLETED] * 2
+    assert served.connections == 2
 
 
 @pytest.mark.parametrize(

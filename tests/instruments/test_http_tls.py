@@ -12,9 +12,18 @@ import trustme
 
 from instruments.limits import RequestTimeouts
 from instruments.records import Outcome, RequestRecord
-from instruments.transport.http import HttpTransport
 from tests.instruments.shapes import request
-from tests.instruments.sockets import Exchange, Handle, Script, Served, answer, client, listening, serving
+from tests.instruments.sockets import (
+    Client,
+    Exchange,
+    Handle,
+    Script,
+    Served,
+    answer,
+    client,
+    listening,
+    serving,
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +46,12 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
 @asynccontextmanager
 async def asking(
     script: Script, ours: ssl.SSLContext, theirs: ssl.SSLContext
-) -> AsyncIterator[tuple[Served, HttpTransport]]:
+) -> AsyncIterator[tuple[Served, Client]]:
     async with serving(script, tls=ours) as served, client(served.url, tls=theirs) as transport:
         yield served, transport
 
 
-async def send(transport: HttpTransport) -> RequestRecord:
+async def send(transport: Client) -> RequestRecord:
     return await transport.send(request(), user=0, due_ns=0)
 
 

@@ -38,6 +38,13 @@ FULL = RequestRecord(
     connect_ns=20,
     text_sha256="ab" * 32,
     error="it stopped: \ud83d\n",
+    tls_ns=21,
+    dns_ns=22,
+    scenario="short",
+    turn=3,
+    prompt_tokens_asked=23,
+    raw_head="\x00\xff",
+    read_lag_ns=24,
 )
 WINDOW, CLIENT = Window(5, 9), ClientCheck(0.001, 0.25, 0.003, 0.5)
 

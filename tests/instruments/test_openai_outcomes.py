@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instruments.records import Outcome
-from instruments.transport.framing import ResponseFraming
+from instruments.transport.framing import MalformedResponse, ResponseFraming
 from instruments.transport.openai import ERROR_TEXT_LIMIT, Answer, interpret
 from tests.instruments.shapes import ROLE, answered, event, fuzz, request, stream_of, used
 
@@ -68,6 +68,7 @@ def test_a_status_other_than_200_has_the_outcome_of_the_table(
     [
         (b'{"error": "Unauthorized"}', "Unauthorized"),
         (b'{"error": {"message": "too long", "type": "BadRequest"}}', "too long"),
+        (b'{"object": "error", "message": "too long", "type": "BadRequestError"}', "too long"),
         (b'{"detail": "Not Found"}', "Not Found"),
         (b'{"detail": [{"loc": ["body"]}]}', "[{'loc': ['body']}]"),
         (b"<html>\n  Bad Gateway\n</html>", "<html> Bad Gateway </html>"),
@@ -88,6 +89,103 @@ def test_a_long_error_is_cut() -> None:
 def test_an_error_body_under_http_200_is_failed() -> None:
     answer = read(b'{"error": {"message": "boom"}}')
     assert (answer.outcome, answer.error) == (Outcome.FAILED, "error body under HTTP 200: boom")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "GZIP"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_in_a_coding_that_nobody_asked_for_is_failed(coding: str, stream: bool) -> None:
+    framing = ResponseFraming()
+    framing.feed(
+        f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: 2\r\n\r\n\x1fx".encode(), 1
+    )
+    answer = interpret(request(stream=stream), framing)
+    assert answer.outcome is Outcome.FAILED
+    assert answer.error == f"the answer is {coding.lower()}-encoded although identity was asked"
+
+
+def test_an_encoded_refusal_is_a_refusal() -> None:
+    framing = ResponseFraming()
+    framing.feed(b"HTTP/1.1 429 x\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\n\x1f", 1)
+    answer = interpret(request(), framing)
+    assert answer.outcome is Outcome.RATE_LIMITED
+    assert answer.error == "HTTP 429: the answer is gzip-encoded although identity was asked"
+
+
+def test_identity_is_no_coding() -> None:
+    framing = ResponseFraming()
+    body = json.dumps(DOCUMENT)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: {len(body)}\r\n\r\n"
+    framing.feed((head + body).encode(), 1)
+    assert interpret(request(stream=False), framing).outcome is Outcome.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "said"),
+    [
+        ("application/json", b'{"error": {"message": "no backend"}}', "no backend"),
+        ("text/html; charset=utf-8", b"<html> Log in </html>", "<html> Log in </html>"),
+    ],
+)
+def test_a_page_where_a_stream_was_asked_for_is_failed_and_kept(kind: str, body: bytes, said: str) -> None:
+    framing = ResponseFraming()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    framing.feed(head.encode() + body, 1)
+    answer = interpret(request(), framing)
+    assert (answer.outcome, answer.kept) == (Outcome.FAILED, body)
+    assert answer.error == f"no stream came but {kind.split(';')[0]}: {said}"
+
+
+def test_a_page_that_was_cut_off_is_truncated() -> None:
+    framing = ResponseFraming()
+    framing.feed(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 99\r\n\r\n<html>", 1)
+    answer = interpret(request(), framing)
+    assert (answer.outcome, answer.kept) == (Outcome.TRUNCATED, None)
+
+
+def test_a_malformed_response_says_so_and_keeps_the_tokens_that_came_before_and_the_bytes() -> None:
+    framing = answered(stream_of(ROLE, event("a"), done=False), complete=False)
+    with pytest.raises(MalformedResponse):
+        framing.feed(b"zz\r\nxyz", 99)
+    answer = interpret(request(), framing)
+    assert (answer.outcome, answer.error) == (Outcome.FAILED, "malformed response: chunk size b'zz'")
+    assert (answer.chunks_ns, answer.kept) == ([20], b"zz\r\nxyz")
+
+
+def test_bytes_after_the_end_do_not_change_the_answer() -> None:
+    framing = answered(stream_of(ROLE, event("a", finish="stop")))
+    framing.feed(b"HTTP/1.1 400 Bad\r\n\r\n", 99)
+    assert interpret(request(), framing).outcome is Outcome.COMPLETED
+    assert not framing.keep_alive
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"choices": 5}', b"x" * 5_000])
+def test_what_cannot_be_understood_is_kept_up_to_two_kilobytes(body: bytes) -> None:
+    assert read(body).kept == body[:2_048]
+    assert interpret(request(), answered([b"data: " + body + b"\n\n"])).kept == body[:2_048]
+
+
+def test_an_answer_that_is_understood_keeps_nothing() -> None:
+    assert read(json.dumps(DOCUMENT).encode()).kept is None
+    assert read(b"<html>", status=502).kept is None  # its error says it
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("beside", ["", ', "x": "\\ud800"'], ids=["one-reader", "the-other"])
+def test_nan_and_infinity_are_not_json_whichever_reader_sees_them(constant: str, beside: str) -> None:
+    body = json.dumps(DOCUMENT)[:-1] + f', "logprobs": {constant}{beside}}}'
+    assert read(body.encode()).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("beside", ["", ', "x": "\\ud800"'], ids=["one-reader", "the-other"])
+def test_bytes_that_are_not_utf8_are_not_json_whichever_reader_sees_them(beside: str) -> None:
+    body = json.dumps(DOCUMENT)[:-1] + f', "y": "?"{beside}}}'
+    assert read(body.encode()).outcome is Outcome.COMPLETED
+    for wrong in (b"\xff", b"\xed\xa0\x80"):  # no byte of UTF-8; half a surrogate pair in bytes
+        assert read(body.encode().replace(b"?", wrong)).outcome is Outcome.FAILED
+
+
+def test_a_mark_before_a_document_is_no_part_of_it() -> None:
+    assert read(b"\xef\xbb\xbf" + json.dumps(DOCUMENT).encode()).outcome is Outcome.COMPLETED
 
 
 def test_a_response_without_a_status_line_is_failed() -> None:

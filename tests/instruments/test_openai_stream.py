@@ -108,6 +108,8 @@ def test_missing_usage_leaves_every_count_undefined() -> None:
     ("body", "said"),
     [
         ({"error": "boom"}, "boom"),
+        ({"object": "error", "message": "boom", "type": "BadRequestError", "code": 400}, "boom"),
+        ({"error": {"message": "boom", "type": "x", "param": None, "code": 500}, "choices": []}, "boom"),
         ({"error": {"message": "out of\nmemory", "type": "x", "code": 500}}, "out of memory"),
     ],
 )
@@ -116,6 +118,42 @@ def test_an_error_event_under_http_200_is_failed_though_done_follows(body: dict[
     assert answer.ended
     assert answer.outcome is Outcome.FAILED
     assert answer.error == f"error event: {said}"
+
+
+@pytest.mark.parametrize("none", [None, False])
+def test_an_error_that_is_null_is_no_error(none: bool | None) -> None:
+    answer = read(ROLE, event("a", finish="stop") | {"error": none}, END | used(1))
+    assert answer.outcome is Outcome.COMPLETED
+
+
+def test_tokens_before_and_after_an_error_event_are_kept() -> None:
+    assert read(ROLE, event("a"), {"error": "boom"}, event("b")).chunks_ns == [20, 40]
+
+
+@pytest.mark.parametrize("empty", [b"data:\n\n", b"data: \n\n", b"data\n\n"])
+def test_an_event_with_nothing_in_it_keeps_a_connection_alive_and_says_nothing(empty: bytes) -> None:
+    answer = read(empty, ROLE, empty, event("a", finish="stop"), END | used(1), empty)
+    assert (answer.outcome, answer.first_data_ns, answer.chunks_ns) == (Outcome.COMPLETED, 20, [40])
+
+
+def test_a_finish_reason_that_is_an_empty_word_is_none() -> None:
+    chunks = [ROLE, event("a", finish=""), event("b", finish="")]
+    assert read(*chunks).outcome is Outcome.TRUNCATED
+    assert read(*chunks, event(finish="stop")).finish_reason == "stop"
+
+
+@pytest.mark.parametrize("finish", [5, ["stop"], True, {"a": 1}])
+def test_a_finish_reason_that_is_no_word_is_failed(finish: Any) -> None:
+    assert read(ROLE, event("a", finish=finish)).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
+def test_every_line_end_is_read_alike_with_and_without_a_mark_in_front(end: bytes) -> None:
+    chunks = stream_of(ROLE, event("a"), event("é", finish="stop"), END | used(2))
+    spelled = [chunk.replace(b"\n", end) for chunk in chunks]
+    for first in (spelled[0], b"\xef\xbb\xbf" + spelled[0]):
+        answer = interpret(request(), answered([first, *spelled[1:]]))
+        assert (answer.outcome, answer.text, answer.chunks_ns) == (Outcome.COMPLETED, "aé", [20, 30])
 
 
 def test_a_stream_without_done_is_truncated() -> None:

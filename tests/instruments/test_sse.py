@@ -69,6 +69,36 @@ def test_a_character_cut_in_its_middle_comes_back_whole() -> None:
         assert [data.decode() for _, data in read(wire[:cut], wire[cut:])] == ["naïve ☃ 𝄞"]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
+def test_a_mark_that_begins_the_stream_is_no_part_of_it_and_later_it_is(end: bytes) -> None:
+    mark = b"\xef\xbb\xbf"
+    wire = mark + b"data: a" + end + end + b"data: " + mark + b"b" + end + end + mark + b"data: c" + end + end
+    for cut in range(len(wire) + 1):
+        assert [data for _, data in read(wire[:cut], wire[cut:])] == [b"a", mark + b"b"], cut
+
+
+def test_a_line_that_is_the_name_alone_is_an_empty_value() -> None:
+    assert read(b"data\n\n", b"data\ndata: a\n\n", b"datax\n\n") == [(1, b""), (2, b"\na")]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
+def test_pieces_of_whole_events_and_pieces_cut_anywhere_have_the_same_events(end: bytes) -> None:
+    events_of = [
+        b"".join([b"data: %d" % number, end, *([b"data:more", end] if number % 3 else []), end])
+        for number in range(9)
+    ]
+    wire = b"".join(events_of)
+    whole = read(*events_of)
+    late = 1 if end == b"\r\n" else 0  # the CR ends the line, and the LF after it changes nothing
+    assert whole == [(n + 1, b"%d\nmore" % n if n % 3 else b"%d" % n) for n in range(9)]
+    for size in (1, 2, 3, 5, 8, 13):
+        pieces = [wire[at : at + size] for at in range(0, len(wire), size)]
+        ends = [len(b"".join(events_of[: n + 1])) - late for n in range(9)]
+        assert read(*pieces) == [
+            ((end - 1) // size + 1, data) for end, (_, data) in zip(ends, whole, strict=True)
+        ]
+
+
 @fuzz
 @given(
     wire=st.lists(st.sampled_from([b"data: a", b"data:", b"\r", b"\n", b"\r\n", b":", b"x"])).map(b"".join),

@@ -89,10 +89,23 @@ def test_the_lag_of_sending_is_a_high_quantile_over_all_that_were_sent() -> None
     assert summary.send_lag_p99_s == 0.0
 
 
-def test_the_offered_rate_is_that_of_the_workload() -> None:
-    described = replace(load_run([record(0)]), description={"workload": {"rate_per_s": 3.5}})
-    assert summarize(described).offered_per_s == 3.5
-    assert summarize(load_run([record(0)])).offered_per_s is None
+def test_an_open_loops_rates_are_its_gaps_over_the_time_that_they_took() -> None:
+    """Due at 0, 2, 4 and 6 s: half a request a second; the last one was sent a second late, at 7 s."""
+    made = [replace(record(i), due_ns=2 * i * SECOND, sent_ns=(2 * i + (i == 3)) * SECOND) for i in range(4)]
+    summary = summarize(replace(load_run(made), description={"open_loop": True}))
+    assert (summary.offered_per_s, summary.achieved_per_s) == (0.5, 3 / 7)
+    assert summarize(replace(load_run(made[:1]), description={"open_loop": True})).offered_per_s is None
+
+
+def test_a_closed_loop_offers_no_rate_and_achieves_what_it_sent_in_its_window() -> None:
+    summary = summarize(load_run([record(i) for i in range(5)]))
+    assert (summary.offered_per_s, summary.achieved_per_s) == (None, 0.5)
+
+
+def test_a_turn_that_waited_for_a_user_is_no_part_of_an_arrival_rate() -> None:
+    made = [replace(record(i), due_ns=i * SECOND, sent_ns=i * SECOND) for i in range(3)]
+    made.append(replace(record(3), due_ns=50 * SECOND, sent_ns=50 * SECOND, turn=1))
+    assert summarize(replace(load_run(made), description={"open_loop": True})).offered_per_s == 1.0
 
 
 def test_what_a_journal_has_to_say_is_passed_on() -> None:

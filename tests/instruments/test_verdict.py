@@ -36,7 +36,8 @@ def records(good: int, slow: int = 0, **failed: int) -> list[RequestRecord]:
 
 
 def judged(made: list[RequestRecord], of: ServiceLevelObjective | None = None, **run: Any) -> Verdict:
-    return evaluate(summarize(load_run(made, **run)), of or objective())
+    """A judgement on a run that is not void: how late a client may be has tests of its own below."""
+    return evaluate(replace(summarize(load_run(made, **run)), void=()), of or objective())
 
 
 @pytest.mark.parametrize(
@@ -196,6 +197,24 @@ def test_a_late_send_is_a_late_client() -> None:
     verdict = judged(made)
     assert verdict.state is State.INCONCLUSIVE
     assert "late by 1 s at p99" in verdict.reason
+
+
+def test_a_void_run_decides_nothing_neither_good_nor_bad() -> None:
+    for made in (records(100), records(0, 100)):
+        summary = summarize(load_run(made, client=replace(CALM, clock_steps=2)))
+        verdict = evaluate(summary, objective())
+        assert verdict.state is State.INCONCLUSIVE
+        assert verdict.reason == (
+            "the run is void, the client disturbed it: "
+            "the wall clock, which the kernel stamps with, was set 2 times in the run"
+        )
+        assert verdict.requests_more is None  # more of the same would not help
+
+
+def test_the_kernels_stamps_are_not_late_when_the_loop_is() -> None:
+    # 1 s measured and 1.5 s allowed: a loop late by a second would leave that open, kernel stamps do not.
+    assert judged(records(100), client=late_by(1.0)).state is State.INCONCLUSIVE
+    assert judged(records(100), client=replace(late_by(1.0), stamps="kernel")).state is State.MET
 
 
 def test_a_late_client_moves_a_mean_over_many_tokens_by_little() -> None:

@@ -102,7 +102,7 @@ class RunBuilder:
 
     def load(self, name: str, records: list[RequestRecord], *, end: bool = True) -> Path:
         path = self.folder.loads / f"{name}.jsonl"
-        described = {"workload": {"id": "chat", "rate_per_s": 10.0}}
+        described = {"workload": {"id": "chat", "rate_per_s": 10.0}, "open_loop": True}
         with Journal(path, name, described, ClockAnchor(0, 0)) as journal:
             for record in records:
                 journal.append(record)

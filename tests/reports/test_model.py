@@ -59,7 +59,7 @@ HEAD = '{"kind":"run","schema":1,"name":"x","description":{},"anchor":{"monotoni
         "[1, 2]\n",
         '{"kind": "run", "schema": 1, "name": "x"}\n',
         HEAD + '{"kind":"request","outcome":"NO_SUCH"}\n',
-        HEAD.replace("{}", '{"workload":"chat"}'),
+        HEAD.replace("{}", '"chat"'),
     ],
 )
 def test_a_journal_that_cannot_be_read_is_a_named_problem(met: RunBuilder, text: str) -> None:

@@ -1,0 +1,154 @@
+"""One request and what became of it: the hot path keeps bytes and instants, all else is read later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from instruments.clock import NANOSECONDS
+from instruments.limits import RequestTimeouts
+from instruments.loop import Timer
+from instruments.records import Outcome, Request, RequestRecord
+from instruments.transport.framing import MalformedResponse, ResponseFraming
+from instruments.transport.openai import Answer, interpret, tokens_seen
+from instruments.transport.stamps import ArrivalClock
+
+Reply = tuple[bytes, bytes | None, int]  # bytes, the kernel's stamp as it came, when they were read
+
+
+class Exchange:
+    """One request on its way. `ended` is called once, when it is over, however it ended."""
+
+    __slots__ = (
+        "_clock", "_lazy", "_raw", "_read_lag_ns", "connect_ns", "dns_ns", "done_ns", "due_ns", "ended",
+        "failure", "framing", "headers_ns", "last_read_ns", "over", "request", "sent_ns", "text",
+        "timer", "tls_ns", "user",
+    )  # fmt: skip
+
+    def __init__(
+        self, request: Request, user: int, due_ns: int, ended: Callable[[Exchange], None], clock: ArrivalClock
+    ) -> None:
+        self.request = request
+        self.user = user
+        self.due_ns = due_ns
+        self.ended = ended
+        self.sent_ns: int | None = None
+        self.headers_ns: int | None = None
+        self.done_ns: int | None = None  # arrival of the last byte
+        self.last_read_ns: int | None = None
+        self.connect_ns: int | None = None
+        self.tls_ns: int | None = None
+        self.dns_ns: int | None = None
+        self.failure: tuple[Outcome, str] | None = None
+        self.framing = ResponseFraming()
+        self.over = False
+        self.timer: Timer | None = None
+        self.text = ""  # what was answered, for the next turn of a conversation; there after `record`
+        self._clock = clock
+        self._raw: list[Reply] = []
+        self._lazy = False
+        self._read_lag_ns = 0
+
+    def take(self, data: bytes, stamp: bytes | None, read_ns: int) -> bool:
+        """Keep what came; True when the exchange is over. The hot path: nothing is parsed before it must."""
+        self._raw.append((data, stamp, read_ns))
+        self.last_read_ns = read_ns
+        # A chunked body ends in an empty line, which may come torn into pieces of less than five bytes.
+        if self._lazy and len(data) >= 5 and data[-4:] != b"\r\n\r\n":
+            return False
+        return self._digest()
+
+    def end_of_stream(self, reason: str, now_ns: int, *, orderly: bool) -> None:
+        """The peer closed, or the connection broke."""
+        if self._digest() or self.failure:
+            return
+        # Without a failure set here, a body that stopped in the middle is read as TRUNCATED.
+        # A reset is nobody's good order, not even for a body that goes on until the peer closes.
+        if orderly and self.framing.end_of_stream():
+            self.done_ns = now_ns
+        elif self.framing.status is None:
+            self.fail(Outcome.FAILED, f"the connection was closed before an answer{reason}")
+
+    def fail(self, outcome: Outcome, reason: str) -> None:
+        """It did not end well; the first reason stands."""
+        if self.failure is None:
+            self._digest()
+            self.failure = self.failure or (outcome, reason)
+
+    def next_bound(self, bounds: RequestTimeouts) -> tuple[int, Outcome, str]:
+        """The instant at which this exchange has waited for too long, and what for."""
+        assert self.sent_ns is not None  # noqa: S101 - narrows a type
+        waits = [
+            (self.sent_ns, bounds.first_byte_s, Outcome.TIMED_OUT, "no byte of an answer")
+            if self.last_read_ns is None
+            else (self.last_read_ns, bounds.stall_s, Outcome.TIMED_OUT, "no further byte"),
+            (self.sent_ns, bounds.total_s, Outcome.TIMED_OUT, "no complete answer"),
+        ]
+        if self.request.cancel_after_s is not None:
+            waits.append((self.sent_ns, self.request.cancel_after_s, Outcome.CANCELLED, "the client left"))
+        since_ns, bound_s, outcome, what = min(waits, key=lambda wait: wait[0] + wait[1] * NANOSECONDS)
+        return since_ns + round(bound_s * NANOSECONDS), outcome, f"{what} within {bound_s:g} s"
+
+    @property
+    def whole(self) -> bool:
+        """An answer of status 200 came to its end in good order; what it means is not known yet."""
+        return self.failure is None and self.framing.complete and self.framing.status == 200
+
+    def record(self, hide: Callable[[str], str]) -> RequestRecord:
+        """Read all that was kept. Errors pass through `hide`, for servers quote the keys they refuse."""
+        request, framing = self.request, self.framing
+        answer = interpret(request, framing) if framing.status is not None else Answer()
+        if self.failure:
+            answer.fail(*self.failure)
+        self.text = "".join(answer.said) if request.then is not None else ""
+        return RequestRecord(
+            index=request.index,
+            request_id=request.request_id,
+            user=self.user,
+            phase=request.phase,
+            outcome=answer.outcome,
+            due_ns=self.due_ns,
+            sent_ns=self.sent_ns,
+            headers_ns=self.headers_ns,
+            first_data_ns=answer.first_data_ns,
+            first_token_ns=answer.chunks_ns[0] if answer.chunks_ns else None,
+            last_token_ns=answer.chunks_ns[-1] if answer.chunks_ns else None,
+            done_ns=self.done_ns,
+            status=framing.status,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            finish_reason=answer.finish_reason,
+            chunks_ns=tuple(answer.chunks_ns),
+            chunk_tokens=tuple(answer.chunk_tokens) if answer.chunk_tokens else None,
+            body_bytes=sum(len(piece) for _, piece in framing.pieces),
+            connect_ns=self.connect_ns,
+            tls_ns=self.tls_ns,
+            dns_ns=self.dns_ns,
+            text_sha256=answer.text_sha256,
+            error=answer.error and hide(answer.error),
+            scenario=request.scenario,
+            turn=request.turn,
+            prompt_tokens_asked=request.prompt_tokens_asked,
+            raw_head=hide(answer.kept.decode("latin-1")) if answer.kept else None,
+            read_lag_ns=self._read_lag_ns if self.last_read_ns is not None else None,
+        )
+
+    def _digest(self) -> bool:
+        """Work through what was kept so far; True when the exchange is over."""
+        raw, self._raw = self._raw, []
+        framing, instant_ns = self.framing, self._clock.instant_ns
+        for data, stamp, read_ns in raw:
+            at_ns = instant_ns(stamp, read_ns)
+            self._read_lag_ns = max(self._read_lag_ns, read_ns - at_ns)
+            self.done_ns = at_ns
+            try:
+                if framing.feed(data, at_ns):
+                    self.headers_ns = at_ns
+                    self._lazy = framing.chunked and self.request.cancel_after_tokens is None
+            except MalformedResponse as error:
+                self.failure = self.failure or (Outcome.FAILED, f"malformed response: {error}")
+                return True
+        leave = self.request.cancel_after_tokens
+        if leave is not None and not framing.complete and raw and tokens_seen(self.request, framing) >= leave:
+            self.failure = self.failure or (Outcome.CANCELLED, f"the client left after {leave} tokens")
+            return True
+        return framing.complete

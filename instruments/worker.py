@@ -1,0 +1,148 @@
+"""A process that runs one engine and nothing else: small, quiet, and gone when its parent is.
+
+It is given a WorkOrder on its standard input, says "ready" in a line, starts at the instant that the next
+line of its input names, and writes its journal. The end of its input is the order to stop: a parent that
+was killed leaves nothing running. Ctrl-C on a terminal reaches a whole group of processes, and is the
+parent's to deal with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import resource
+import signal
+import struct
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from instruments.clock import ClockAnchor
+from instruments.engine import INTERRUPTED, LoadEngine
+from instruments.errors import SloError
+from instruments.journal import Journal
+from instruments.limits import RunLimits
+from instruments.loop import SocketLoop
+from instruments.plan import LoadPlan, Share
+from instruments.selfcheck import SelfCheck
+from instruments.target import Target
+from instruments.transport.http import HttpTransport
+from instruments.workloads import Workload
+from instruments.workloads.vocabulary import Vocabulary
+
+FAILED = 70  # exit status of a worker that has said why in its last line
+_LENGTH = struct.Struct(">Q")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOrder:
+    """All that a worker needs. Keys are in `target.headers`: an order travels through a pipe only."""
+
+    name: str
+    workload: Workload
+    vocabulary: Vocabulary
+    target: Target
+    model: str
+    seed: int
+    journal: Path
+    anchor: ClockAnchor
+    limits: RunLimits = field(default_factory=RunLimits)
+    duration_s: float | None = None
+    share: Share = field(default_factory=Share)
+    description: Mapping[str, Any] = field(default_factory=dict)
+
+    def packed(self) -> bytes:
+        data = pickle.dumps(self)
+        return _LENGTH.pack(len(data)) + data
+
+
+def run(order: WorkOrder, orders: int, answers: BinaryIO) -> None:
+    """Run an order; `orders` is the descriptor that brings the start and, by its end, the stop."""
+    loop = SocketLoop()
+    requests = order.workload.requests(order.model, order.seed, order.vocabulary)
+    plan = LoadPlan(
+        order.name, requests, order.workload.arrivals, order.limits, order.description,
+        seed=order.seed, duration_s=order.duration_s, share=order.share,
+    )  # fmt: skip
+    transport = HttpTransport(
+        loop,
+        order.target.base_url,
+        headers=order.target.headers,
+        tls=order.target.tls_context(),
+        timeouts=order.target.timeouts,
+        proxy=order.target.proxy,
+    )
+    with Journal(order.journal, order.name, order.description, order.anchor) as journal:
+        engine = LoadEngine(transport, journal, loop, check=SelfCheck(loop), keep=False)
+
+        def stop(_event: int) -> None:
+            loop.forget(orders)
+            engine.stop(INTERRUPTED, at_once=True)
+
+        def begin() -> int:
+            _say(answers, {"ready": True})
+            line = _line(orders)
+            if not line:
+                raise KeyboardInterrupt
+            loop.watch(orders, stop)
+            return int(line)
+
+        with suppress(KeyboardInterrupt):  # told to stop before it began: the journal says so
+            engine.run(plan, order.anchor, begin)
+    loop.close()
+
+
+def _say(answers: BinaryIO, answer: Mapping[str, Any]) -> None:
+    answers.write(json.dumps(answer).encode() + b"\n")
+    answers.flush()
+
+
+def _line(descriptor: int) -> bytes:
+    """One line, without a buffer that would swallow what comes after it; b"" at the end."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        byte = os.read(descriptor, 1)
+        if not byte:
+            return b""
+        line += byte
+    return bytes(line)
+
+
+def _raise_descriptor_limit() -> None:
+    """As many sockets as the machine's administrator allows: one for each request in flight."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS says "no limit" and means 10,240
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 10_240, hard))
+
+
+def main() -> int:
+    """The process. What goes wrong with the order is its last line; a mistake of ours is a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _raise_descriptor_limit()
+    orders, answers = sys.stdin.fileno(), sys.stdout.buffer
+    (length,) = _LENGTH.unpack(_exactly(orders, _LENGTH.size))
+    order = pickle.loads(_exactly(orders, length))  # noqa: S301 - from the parent, through its own pipe
+    try:
+        run(order, orders, answers)
+    except SloError as error:
+        _say(answers, {"error": type(error).__name__, "arguments": [error.message], "facts": error.facts()})
+        return FAILED
+    return 0
+
+
+def _exactly(descriptor: int, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        part = os.read(descriptor, size - len(data))
+        if not part:
+            raise SystemExit(0)  # the parent went before it had said what to do
+        data += part
+    return bytes(data)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
