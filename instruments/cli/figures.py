@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from instruments.records import RequestRecord
 from instruments.statistics import RunSummary
+from instruments.statistics.indicators import SECOND_NS
 from instruments.statistics.quantiles import quantile, quantile_interval
 
 CONFIDENCE = 0.95
@@ -74,4 +75,4 @@ def distribution(ordered: Sequence[float], undefined: int = 0, *, alone: bool = 
 
 def read_lag_s(records: Sequence[RequestRecord]) -> Distribution:
     """Of each answer, the longest time that bytes lay in the kernel before they were read."""
-    return distribution(sorted(one.read_lag_ns / 1e9 for one in records if one.read_lag_ns is not None))
+    return distribution(sorted(one.read_lag_ns / SECOND_NS for one in records if one.read_lag_ns is not None))

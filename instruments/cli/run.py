@@ -105,7 +105,7 @@ def _description(options: argparse.Namespace, load: Load, served: Served, seed: 
         "open_loop": not isinstance(arrivals, ClosedLoop),
         "arrivals": _arrivals(arrivals),
         "duration_s": load.duration_s,
-        "vocabulary": _vocabulary(served),
+        "vocabulary": None if _carries_prompts(load) else _vocabulary(served),
         "tls_verified": not options.insecure if options.base_url.startswith("https:") else None,
         "proxy": options.proxy,
     }

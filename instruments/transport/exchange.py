@@ -9,7 +9,7 @@ from instruments.limits import RequestTimeouts
 from instruments.loop import Timer
 from instruments.records import Outcome, Request, RequestRecord
 from instruments.transport.framing import MalformedResponse, ResponseFraming
-from instruments.transport.openai import Answer, interpret, tokens_seen
+from instruments.transport.openai import TokensSeen, interpret
 from instruments.transport.stamps import ArrivalClock
 
 Reply = tuple[bytes, bytes | None, int]  # bytes, the kernel's stamp as it came, when they were read
@@ -19,9 +19,9 @@ class Exchange:
     """One request on its way. `ended` is called once, when it is over, however it ended."""
 
     __slots__ = (
-        "_clock", "_lazy", "_raw", "_read_lag_ns", "connect_ns", "dns_ns", "done_ns", "due_ns", "ended",
-        "failure", "framing", "headers_ns", "last_read_ns", "over", "request", "sent_ns", "text",
-        "timer", "tls_ns", "user",
+        "_clock", "_lazy", "_raw", "_read_lag_ns", "_seen", "connect_ns", "dns_ns", "done_ns", "due_ns",
+        "ended", "failure", "framing", "headers_ns", "last_read_ns", "request", "sent_ns", "text", "timer",
+        "tls_ns", "user",
     )  # fmt: skip
 
     def __init__(
@@ -40,20 +40,21 @@ class Exchange:
         self.dns_ns: int | None = None
         self.failure: tuple[Outcome, str] | None = None
         self.framing = ResponseFraming()
-        self.over = False
         self.timer: Timer | None = None
         self.text = ""  # what was answered, for the next turn of a conversation; there after `record`
         self._clock = clock
         self._raw: list[Reply] = []
         self._lazy = False
+        self._seen = TokensSeen(request) if request.cancel_after_tokens is not None else None
         self._read_lag_ns = 0
 
     def take(self, data: bytes, stamp: bytes | None, read_ns: int) -> bool:
         """Keep what came; True when the exchange is over. The hot path: nothing is parsed before it must."""
         self._raw.append((data, stamp, read_ns))
         self.last_read_ns = read_ns
-        # A chunked body ends in an empty line, which may come torn into pieces of less than five bytes.
-        if self._lazy and len(data) >= 5 and data[-4:] != b"\r\n\r\n":
+        # A chunked body ends in an empty line, which may come torn into pieces of less than five bytes. An
+        # event ends in one too, of its own, within its chunk: the one piece that cannot be the last.
+        if self._lazy and data[-3:] == b"\n\r\n" and data[-4:] != b"\r\n\r\n" and len(data) >= 5:
             return False
         return self._digest()
 
@@ -70,9 +71,8 @@ class Exchange:
 
     def fail(self, outcome: Outcome, reason: str) -> None:
         """It did not end well; the first reason stands."""
-        if self.failure is None:
-            self._digest()
-            self.failure = self.failure or (outcome, reason)
+        if self.failure is None and not self._digest():
+            self.failure = (outcome, reason)
 
     def next_bound(self, bounds: RequestTimeouts) -> tuple[int, Outcome, str]:
         """The instant at which this exchange has waited for too long, and what for."""
@@ -96,10 +96,10 @@ class Exchange:
     def record(self, hide: Callable[[str], str]) -> RequestRecord:
         """Read all that was kept. Errors pass through `hide`, for servers quote the keys they refuse."""
         request, framing = self.request, self.framing
-        answer = interpret(request, framing) if framing.status is not None else Answer()
+        answer = interpret(request, framing)
         if self.failure:
             answer.fail(*self.failure)
-        self.text = "".join(answer.said) if request.then is not None else ""
+        self.text = answer.text if request.then is not None else ""
         return RequestRecord(
             index=request.index,
             request_id=request.request_id,
@@ -145,10 +145,17 @@ class Exchange:
                     self.headers_ns = at_ns
                     self._lazy = framing.chunked and self.request.cancel_after_tokens is None
             except MalformedResponse as error:
+                if self.headers_ns is None and framing.status is not None:
+                    self.headers_ns = at_ns
                 self.failure = self.failure or (Outcome.FAILED, f"malformed response: {error}")
                 return True
         leave = self.request.cancel_after_tokens
-        if leave is not None and not framing.complete and raw and tokens_seen(self.request, framing) >= leave:
+        if (
+            self._seen is not None
+            and not framing.complete
+            and raw
+            and self._seen.count(framing) >= (leave or 0)
+        ):
             self.failure = self.failure or (Outcome.CANCELLED, f"the client left after {leave} tokens")
             return True
         return framing.complete

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import trustme
 
 from instruments.calibration import PROFILES, KnownServer, calibrated, read_truths
 from instruments.errors import ConfigurationError, SloError
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 CLOCK_NS = 50_000  # two clocks are laid on each other to some microseconds
 
 
-def loaded(folder: Path, users: int, *flags: str) -> tuple[LoadRun, Path]:
+def loaded(folder: Path, users: int, *flags: str, ca_file: Path | None = None) -> tuple[LoadRun, Path]:
     workload = SyntheticWorkload(
         "ruler",
         "",
@@ -39,16 +40,37 @@ def loaded(folder: Path, users: int, *flags: str) -> tuple[LoadRun, Path]:
     )
     trace = folder / "server.jsonl"
     with KnownServer(SERVER, ["--ttft-ms", "20", "--itl-ms", "4", *flags], trace) as server:
-        run = run_load(LoadSpec("ruler", workload, Target(server.url), "tiny", 3, folder / "ruler.jsonl"))
+        run = run_load(
+            LoadSpec(
+                "ruler", workload, Target(server.url, ca_file=ca_file), "tiny", 3, folder / "ruler.jsonl"
+            )
+        )
     return run, trace
 
 
-@pytest.mark.parametrize("flags", [(), ("--step-ms", "4")], ids=["paced", "in steps"])
-def test_no_chunk_is_stamped_before_it_was_sent_nor_after_it_was_read(
-    tmp_path: Path, flags: tuple[str, ...]
+@pytest.fixture
+def certificates(tmp_path: Path) -> dict[str, Path]:
+    named = {name: tmp_path / f"{name}.pem" for name in ("ca", "cert", "key")}
+    authority = trustme.CA()
+    ours = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(named["ca"])
+    ours.private_key_pem.write_to_path(named["key"])
+    for blob in ours.cert_chain_pems:
+        blob.write_to_path(named["cert"], append=True)
+    return named
+
+
+@pytest.mark.parametrize("flags", [(), ("--step-ms", "4"), ("TLS",)], ids=["paced", "in steps", "over TLS"])
+def test_no_chunk_is_stamped_before_it_was_sent(
+    tmp_path: Path, flags: tuple[str, ...], certificates: dict[str, Path]
 ) -> None:
     """The kernel has a request after the client's stamp of sending it, and a chunk after the server's."""
-    run, trace = loaded(tmp_path, 16, *flags)
+    ca_file = certificates["ca"] if "TLS" in flags else None
+    if ca_file is not None:
+        flags = ("--certfile", str(certificates["cert"]), "--keyfile", str(certificates["key"]))
+    run, trace = loaded(tmp_path, 16, *flags, ca_file=ca_file)
+    assert run.client is not None
+    assert run.client.stamps == ("kernel" if kernel_stamps() else "user")
     truths = read_truths(trace)
     assert len(truths) == len(run.records) == 64
     for record in run.records:

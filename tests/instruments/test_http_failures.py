@@ -273,3 +273,44 @@ async def test_a_server_that_fails_once_does_not_spoil_the_next_request() -> Non
     async with serving(script) as served, client(served.url) as transport:
         records = [await send(transport), await send(transport)]
     assert [one.outcome for one in records] == [Outcome.FAILED, Outcome.COMPLETED]
+
+
+async def test_bytes_after_an_answer_in_its_last_piece_do_not_keep_it_waiting() -> None:
+    """The hot path looks for the end of a body in pieces that may be it: this one looks like none."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.write(BEGUN)
+        await turns()
+        await exchange.write(b"".join(map(chunk, ANSWER[2:])) + b"0\r\n\r\nHTTP/1.1 200 OK")
+        await exchange.client_leaves()
+
+    async with asyncio.timeout(5):
+        record = await outcome_of(script)
+    assert (record.outcome, record.completion_tokens) == (Outcome.COMPLETED, 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 11, 64])
+async def test_a_stream_in_pieces_of_any_size_ends_when_it_ends(size: int) -> None:
+    async def script(exchange: Exchange) -> None:
+        for start in range(0, len(STREAM), size):
+            await exchange.write(STREAM[start : start + size])
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(10):
+        record = await outcome_of(script)
+    assert (record.outcome, record.completion_tokens) == (Outcome.COMPLETED, 2)
+    assert len(record.chunks_ns) == 2
+
+
+async def test_a_client_that_leaves_after_some_tokens_is_gone_when_it_has_seen_them() -> None:
+    left = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await stalling(exchange)
+        left.set()
+
+    async with serving(script) as served, client(served.url) as transport, asyncio.timeout(5):
+        record = await transport.send(replace(request(), cancel_after_tokens=1))
+        await left.wait()
+    assert (record.outcome, record.error) == (Outcome.CANCELLED, "the client left after 1 tokens")
+    assert len(record.chunks_ns) == 1

@@ -215,9 +215,7 @@ def test_a_terminal_gets_a_panel_and_keeps_nothing_of_it() -> None:
     view.close()
     # The cursor is shown again, and every line of the panel (four in a frame of two) is erased.
     assert "\x1b[?25h" in stream.getvalue()[len(drawn) :]
-    erased = stream.getvalue()[len(drawn) :]
-    assert erased.count("\x1b[2K") >= 6
-    assert "requests/s" not in erased
+    assert stream.getvalue().endswith("\x1b[1A\x1b[2K" * 6)
 
 
 def test_a_panel_is_drawn_four_times_a_second_at_most() -> None:
