@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Protocol
 
 from instruments.errors import SloError
+from instruments.spawn import spawn
 
 # name -> (module, what it does). A module has `add_arguments(parser)` and `run(options) -> int`.
 COMMANDS = {
@@ -33,8 +34,11 @@ class Command(Protocol):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    command, options = _understood(words)
+    # A load's process takes as long to get ready as this one does: both do so at once.
+    spawned = spawn() if words[:1] == ["run"] and not {"-h", "--help"} & set(words) else None
     try:
+        command, options = _understood(words)
+        options.spawned = spawned
         return command.run(options)
     except SloError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command line speaks here
@@ -44,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has read enough; nothing more can be said there, nor at the exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return USAGE_ERROR
+    finally:
+        if spawned is not None:
+            spawned.end()
 
 
 def _understood(words: Sequence[str]) -> tuple[Command, argparse.Namespace]:

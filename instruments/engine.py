@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from itertools import chain, islice
 from typing import Any
 
 from instruments.arrivals import ClosedLoop
@@ -13,23 +11,14 @@ from instruments.clock import NANOSECONDS, ClockAnchor
 from instruments.journal import Journal
 from instruments.limits import LimitWatch
 from instruments.loop import Loop, Timer
-from instruments.plan import LoadPlan
+from instruments.plan import LoadPlan, Sessions
 from instruments.records import ClientCheck, LoadRun, Outcome, Phase, Request, RequestRecord, Window
 from instruments.selfcheck import SelfCheck
 from instruments.transport import Asked, Transport
 from instruments.workloads.conversations import continued
 
-READY_AT_ONCE = 20_000  # sessions made before the run begins; those beyond it are made when they are due
 OPEN_LOOP_CONNECTIONS = 16
 INTERRUPTED = "the run was interrupted"
-
-
-@dataclass(frozen=True, slots=True)
-class _Due:
-    """A request with its instant. For an open loop that is known before the run, for a closed one when."""
-
-    request: Request
-    offset_ns: int | None
 
 
 class LoadEngine:
@@ -51,7 +40,7 @@ class LoadEngine:
         self._observe = observe
         self._keeps = keep
         self._records: list[RequestRecord] = []
-        self._sessions: Iterator[_Due] = iter(())
+        self._sessions = Sessions(())
         self._in_flight: dict[Asked, None] = {}
         self._scheduled: dict[
             Timer, tuple[Request | None, int]
@@ -70,8 +59,10 @@ class LoadEngine:
         self._plan, self._watch = plan, LimitWatch(plan.limits)
         self._closed = plan.arrivals if isinstance(plan.arrivals, ClosedLoop) else None
         try:
-            self._sessions = self._made_ready(plan)
+            self._sessions = plan.sessions()
             self._transport.open(len(self._users()) if self._closed else OPEN_LOOP_CONNECTIONS)
+            if self._check is not None:
+                self._check.prepare()
             self._start_ns = begin() if begin else self._loop.now_ns()
             if self._check is None:
                 self._play()
@@ -108,19 +99,6 @@ class LoadEngine:
             for asked in list(self._in_flight):
                 self._transport.cancel(asked, "the run was stopped")
 
-    def _made_ready(self, plan: LoadPlan) -> Iterator[_Due]:
-        """This process's sessions with their due times, most of them made before the run begins."""
-        arrivals = plan.arrivals
-        if isinstance(arrivals, ClosedLoop):
-            all_of_them = (_Due(request, None) for request in plan.requests)
-        else:
-            all_of_them = (
-                _Due(request, offset_ns)
-                for offset_ns, request in zip(arrivals.due_ns(plan.seed), plan.requests, strict=False)
-            )
-        ours = islice(all_of_them, plan.share.number, None, plan.share.of)
-        return chain(list(islice(ours, READY_AT_ONCE)), ours)
-
     def _users(self) -> range:
         assert self._closed is not None  # noqa: S101 - narrows a type
         return range(self._plan.share.number, self._closed.users, self._plan.share.of)
@@ -142,11 +120,12 @@ class LoadEngine:
         return not (self._in_flight or self._scheduled or self._unkept)
 
     def _next_of_user(self, user: int, due_ns: int) -> None:
-        """A user of a closed loop is due: at once, or when the time to think is over."""
-        if due_ns > self._loop.now_ns():
+        """A user of a closed loop is due: at once, or when the time to think is over.
+
+        Never sent from here: bytes that have arrived are read before the next requests go out.
+        """
+        if not self._over and self._sessions.left():
             self._send_at(due_ns, None, user)
-        elif (request := self._drawn()) is not None:
-            self._send(request, user, due_ns)
 
     def _drawn(self) -> Request | None:
         session = None if self._over else next(self._sessions, None)
@@ -166,10 +145,9 @@ class LoadEngine:
     ) -> None:
         def fire() -> None:
             del self._scheduled[timer]
-            if request is None:
-                self._next_of_user(user, due_ns)
-            else:
-                self._send(request, user, due_ns)
+            asked = self._drawn() if request is None else request
+            if asked is not None:
+                self._send(asked, user, due_ns)
             if then is not None:
                 then()
 
@@ -212,7 +190,7 @@ class LoadEngine:
                 self._check.answered(asked.sent_ns, ended_ns)
 
     def _go_on(self, user: int, ended_ns: int) -> None:
-        if self._closed is not None and not self._over:
+        if self._closed is not None:
             self._next_of_user(user, ended_ns + round(self._closed.think_s * NANOSECONDS))
 
     def _converse(self, asked: Asked, record: RequestRecord, ended_ns: int) -> None:
@@ -230,16 +208,9 @@ class LoadEngine:
             self._send_at(ended_ns + round(turn.think_s * NANOSECONDS), turn, asked.user)
 
     def _time_over(self) -> None:
-        waiting = bool(self._scheduled) or (not self._over and self._left())
-        if waiting:
+        planned = any(request is not None for request, _ in self._scheduled.values())
+        if planned or (not self._over and self._sessions.left()):
             self.stop(f"the run's time bound of {self._plan.limits.duration_s:g} s was reached")
-
-    def _left(self) -> bool:
-        """Whether a session was never begun."""
-        following = next(self._sessions, None)
-        if following is not None:
-            self._sessions = chain((following,), self._sessions)
-        return following is not None
 
     def _cut_off(self, *, record: bool) -> None:
         """Nothing is due any more. With `record`, all that was planned is NOT_SENT."""
@@ -252,8 +223,15 @@ class LoadEngine:
         if record:
             for session in self._sessions:
                 offset_ns = session.offset_ns
+                if self._beyond_the_duration(offset_ns):
+                    return
                 due_ns = self._start_ns + offset_ns if offset_ns is not None else None
                 self._never_sent(session.request, self._stopped_because, due_ns)
+
+    def _beyond_the_duration(self, offset_ns: int | None) -> bool:
+        """Whether a session was never going to be due: users who ask until the time is over have no plan."""
+        duration_s = self._plan.duration_s
+        return duration_s is not None and (offset_ns is None or offset_ns >= duration_s * NANOSECONDS)
 
     def _never_sent(self, request: Request, reason: str | None, due_ns: int | None = None) -> None:
         """A record for a request that was planned and not sent, and for the turns after it."""

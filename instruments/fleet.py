@@ -10,15 +10,12 @@ import json
 import os
 import selectors
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, NoReturn
 
 from instruments import errors
 from instruments.arrivals import ClosedLoop
@@ -27,16 +24,15 @@ from instruments.journal import JournalTail, load_run, parts
 from instruments.limits import RunLimits
 from instruments.plan import Share
 from instruments.records import LoadRun, RequestRecord
+from instruments.spawn import STOP_BOUND_S, Spawned, spawn
 from instruments.target import Target
-from instruments.worker import FAILED, WorkOrder
+from instruments.worker import AT_ONCE, FAILED, WorkOrder
 from instruments.workloads import Workload
 from instruments.workloads.vocabulary import WORDS_AS_TOKENS, Vocabulary
 
-ROOT = Path(__file__).resolve().parent.parent
 LOOK_EVERY_S = 0.25
 START_IN_NS = NANOSECONDS // 50  # the time that "go" takes to reach the last worker
 GRACE_S = 30.0  # beyond all bounds of the run itself
-STOP_BOUND_S = 10.0
 USERS_A_PROCESS = 256
 RATE_A_PROCESS = 500.0
 
@@ -87,8 +83,10 @@ def processes_for(spec_processes: str | int, workload: Workload) -> int:
     return max(1, min(wanted, cores - 1))
 
 
-def run_load(spec: LoadSpec, progress: Watcher | None = None) -> LoadRun:
+def run_load(spec: LoadSpec, progress: Watcher | None = None, *, spawned: Spawned | None = None) -> LoadRun:
     """Run a load to its end. WorkerDied, JournalError or ConfigurationError when it cannot be run.
+
+    `spawned` is a worker that was started before, to be used up.
 
     KeyboardInterrupt stops the workers first: their journals are whole when it goes on.
     """
@@ -97,7 +95,11 @@ def run_load(spec: LoadSpec, progress: Watcher | None = None) -> LoadRun:
     journals = parts(spec.journal, spec.processes)
     with ExitStack() as stack:
         workers = [
-            stack.enter_context(_Worker(_order(spec, anchor, journal, Share(number, len(journals)))))
+            stack.enter_context(
+                _Worker(
+                    _order(spec, anchor, journal, Share(number, len(journals))), None if number else spawned
+                )
+            )
             for number, journal in enumerate(journals)
         ]
         try:
@@ -142,7 +144,7 @@ def _start(workers: Sequence[_Worker]) -> None:
     """All begin at one instant: none is given it before the last one is ready."""
     for worker in workers:
         worker.wait_until_ready()
-    start_ns = time.monotonic_ns() + (START_IN_NS if len(workers) > 1 else 0)
+    start_ns = time.monotonic_ns() + START_IN_NS if len(workers) > 1 else AT_ONCE
     for worker in workers:
         worker.begin(start_ns)
 
@@ -175,96 +177,71 @@ def _watch(
 class _Worker:
     """One child process that runs an engine."""
 
-    def __init__(self, order: WorkOrder) -> None:
+    def __init__(self, order: WorkOrder, spawned: Spawned | None) -> None:
         self._order = order
-        self._process: subprocess.Popen[bytes] | None = None
-        self._words: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed on leaving
+        self._child = spawned or spawn()
 
     def __enter__(self) -> _Worker:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "instruments.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._words,
-            bufsize=0,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
         with suppress(BrokenPipeError):  # it has gone already; `wait_until_ready` finds out why
-            self._orders.write(self._order.packed())
+            packed = memoryview(self._order.packed())
+            while packed:
+                packed = packed[self._child.orders.write(packed) :]
         return self
 
     def __exit__(self, *_: object) -> None:
-        process = self._running
-        self.stop()
-        if process.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_BOUND_S)
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        self._answers.close()
-        self._words.close()
-
-    @property
-    def _running(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None  # noqa: S101 - narrows a type
-        return self._process
-
-    @property
-    def _orders(self) -> Any:
-        return self._running.stdin
-
-    @property
-    def _answers(self) -> Any:
-        return self._running.stdout
+        self._child.end()
 
     def wait_until_ready(self) -> None:
         """Wait until it has opened its connections. Bounded by what that may take."""
         bound_s = 10 * self._order.target.timeouts.connect_s + GRACE_S
-        answer = self._answer(bound_s)
-        if answer is None:
+        if not self._says_something(bound_s):
             self._died(f"within {bound_s:g} s it did not say that it is ready")
-        elif "error" in answer:
-            self._fail(answer)
+        line = b""
+        while not line.endswith(b"\n") and (byte := self._child.answers.read(1)):
+            line += byte
+        if b"ready" not in line:
+            self._ended(line)
 
     def begin(self, start_ns: int) -> None:
         with suppress(BrokenPipeError):
-            self._orders.write(f"{start_ns}\n".encode())
+            self._child.orders.write(f"{start_ns}\n".encode())
 
     def stop(self) -> None:
         """Tell it to stop; harmless when it has gone."""
         with suppress(BrokenPipeError):
-            self._orders.close()
+            self._child.orders.close()
 
     def wait(self, bound_s: float) -> bool:
         """Whether it has ended within a bound. Raises what it has said, if it failed."""
-        try:
-            code = self._running.wait(bound_s)
-        except subprocess.TimeoutExpired:
+        if not self._says_something(bound_s):
             return False
-        if code == FAILED and (answer := self._answer(0.0)) is not None and "error" in answer:
-            self._fail(answer)
-        if code != 0:
-            self._died(f"it ended with status {code}")
+        self._ended(b"")
         return True
 
-    def _answer(self, bound_s: float) -> dict[str, Any] | None:
+    def _says_something(self, bound_s: float) -> bool:
+        """Wait for a word of it, or for its end."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self._answers, selectors.EVENT_READ)
-            if not selector.select(bound_s):
-                return None
-        line = b"".join(
-            takewhile(lambda byte: byte != b"\n", iter(lambda: self._answers.read(1) or b"\n", None))
-        )
-        answer: dict[str, Any] | None = json.loads(line) if line else None
-        return answer
+            selector.register(self._child.answers, selectors.EVENT_READ)
+            return bool(selector.select(bound_s))
 
-    def _fail(self, answer: Mapping[str, Any]) -> None:
-        raise getattr(errors, answer["error"], errors.SloError)(*answer["arguments"], **answer["facts"])
+    def _ended(self, said: bytes) -> None:
+        """It has nothing more to say: see what it said, and how it ended."""
+        while part := self._child.answers.read(65_536):
+            said += part
+        try:
+            code = self._child.process.wait(STOP_BOUND_S)
+        except subprocess.TimeoutExpired:
+            self._died(f"it has said all and is still there after {STOP_BOUND_S:g} s")
+        if code == FAILED and said:
+            answer = json.loads(said)
+            kind = getattr(errors, answer["error"], errors.SloError)
+            raise kind(*answer["arguments"], **answer["facts"])
+        if code != 0:
+            self._died(f"it ended with status {code}")
 
-    def _died(self, what: str) -> None:
-        self._words.seek(0)
-        said = self._words.read()[-4_000:].decode("utf-8", "replace").strip()
+    def _died(self, what: str) -> NoReturn:
+        self._child.words.seek(0)
+        said = self._child.words.read()[-4_000:].decode("utf-8", "replace").strip()
         raise errors.WorkerDied(
             f"a process that sent the load {self._order.name} is gone: {what}",
             seen=said or "it said nothing",

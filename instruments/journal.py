@@ -218,9 +218,12 @@ def _line(document: Mapping[str, Any]) -> bytes:
 
 def _document(line: bytes) -> dict[str, Any] | None:
     try:
-        document = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+        document = orjson.loads(line)
+    except ValueError:  # which refuses half of a surrogate pair
+        try:
+            document = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
     return document if isinstance(document, dict) else None
 
 

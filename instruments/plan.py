@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any
 
-from instruments.arrivals import ArrivalProcess
+from instruments.arrivals import ArrivalProcess, ClosedLoop
 from instruments.limits import RunLimits
 from instruments.records import Request
+
+READY_AT_ONCE = 20_000  # sessions made before the run begins; those beyond it are made when they are due
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A session with its instant after the start, which only an open loop knows before the run."""
+
+    request: Request
+    offset_ns: int | None
+
+
+class Sessions:
+    """The sessions of one process, in sending order."""
+
+    def __init__(self, sessions: Iterable[Due]) -> None:
+        self._sessions = iter(sessions)
+        self._next = next(self._sessions, None)
+
+    def __iter__(self) -> Iterator[Due]:
+        return self
+
+    def __next__(self) -> Due:
+        if self._next is None:
+            raise StopIteration
+        drawn, self._next = self._next, next(self._sessions, None)
+        return drawn
+
+    def left(self) -> bool:
+        """Whether one was never begun."""
+        return self._next is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +67,17 @@ class LoadPlan:
     seed: int = 0
     duration_s: float | None = None
     share: Share = Share()
+
+    def sessions(self) -> Sessions:
+        """This process's sessions with their due times, most of them made before the run begins."""
+        arrivals = self.arrivals
+        all_of_them: Iterable[Due]
+        if isinstance(arrivals, ClosedLoop):
+            all_of_them = (Due(request, None) for request in self.requests)
+        else:
+            offsets_ns = arrivals.due_ns(self.seed)
+            all_of_them = (
+                Due(request, offset_ns) for offset_ns, request in zip(offsets_ns, self.requests, strict=False)
+            )
+        ours = islice(all_of_them, self.share.number, None, self.share.of)
+        return Sessions(chain(list(islice(ours, READY_AT_ONCE)), ours))

@@ -35,9 +35,12 @@ class SelfCheck:
         self._watching = False
         self._flight = InFlight()
 
-    def __enter__(self) -> SelfCheck:
+    def prepare(self) -> None:
+        """What takes time, before the run's start is fixed: what exists by then is not walked again."""
         gc.collect()
         gc.freeze()
+
+    def __enter__(self) -> SelfCheck:
         self._gc_was_on = gc.isenabled()
         gc.disable()
         gc.callbacks.append(self._on_gc)

@@ -34,6 +34,7 @@ from instruments.transport.http import HttpTransport
 from instruments.workloads import Workload
 from instruments.workloads.vocabulary import Vocabulary
 
+AT_ONCE = 0  # the start of a worker that has nobody to wait for
 FAILED = 70  # exit status of a worker that has said why in its last line
 _LENGTH = struct.Struct(">Q")
 
@@ -89,7 +90,7 @@ def run(order: WorkOrder, orders: int, answers: BinaryIO) -> None:
             if not line:
                 raise KeyboardInterrupt
             loop.watch(orders, stop)
-            return int(line)
+            return int(line) or loop.now_ns()
 
         with suppress(KeyboardInterrupt):  # told to stop before it began: the journal says so
             engine.run(plan, order.anchor, begin)

@@ -38,7 +38,7 @@ ORDER = (
     ("clock", "errors", "catalog"),
     ("records",),
     ("workloads", "arrivals", "limits"),
-    ("alarm", "loop", "target", "plan"),
+    ("alarm", "loop", "target", "plan", "spawn"),
     ("transport",),
     ("journal", "engine", "selfcheck"),
     ("worker", "fleet"),

@@ -60,7 +60,10 @@ def run(options: argparse.Namespace) -> int:
             watchers.append(view.update)
         stack.enter_context(_terminated_as_interrupted())
         try:
-            finished, interrupted = run_load(spec, _all(watchers) if watchers else None), 0
+            finished, interrupted = (
+                run_load(spec, _all(watchers) if watchers else None, spawned=options.spawned),
+                0,
+            )
         except KeyboardInterrupt as stop:
             finished, interrupted = _what_there_is(journal), 143 if isinstance(stop, Stopped) else 130
     exit_status = say(finished, journal, as_json=options.json)

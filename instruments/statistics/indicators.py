@@ -58,6 +58,8 @@ def itl_s(record: RequestRecord) -> tuple[float, ...] | None:
     """
     if record.chunk_tokens is None or not record.chunks_ns:
         return None
+    if set(record.chunk_tokens) == {1}:
+        return chunk_gap_s(record)
     gaps: list[float] = [0.0] * (record.chunk_tokens[0] - 1)
     for gap, tokens in zip(chunk_gap_s(record), record.chunk_tokens[1:], strict=True):
         gaps += [gap] + [0.0] * (tokens - 1)

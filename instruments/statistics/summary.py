@@ -63,8 +63,7 @@ def summarize(run: LoadRun) -> RunSummary:
     )
     offered_per_s, achieved_per_s = _rates(run, records, duration_s)
     send_lag_p99_s = quantile(lags, 0.99)
-    chunk_gaps = _pooled(chunk_gap_s(record) for record in done)
-    per_token = [gaps for record in done if (gaps := itl_s(record)) is not None]
+    chunk_gaps, itl = _gaps(done)
     return RunSummary(
         name=run.name,
         due=len(records),
@@ -78,7 +77,7 @@ def summarize(run: LoadRun) -> RunSummary:
         output_tokens_per_s=_per_second(output_tokens, duration_s),
         distributions=_distributions(done),
         undefined=_undefined(done),
-        itl_s=_pooled(per_token) if done and len(per_token) == len(done) else None,
+        itl_s=itl,
         chunk_gap_s=chunk_gaps,
         send_lag_p99_s=send_lag_p99_s,
         client=run.client,
@@ -137,6 +136,15 @@ def _undefined(done: list[RequestRecord]) -> dict[str, int]:
         for name, indicator in INDICATORS.items()
         if indicator.of is not None
     }
+
+
+def _gaps(done: list[RequestRecord]) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
+    """Pooled gaps between chunks, and between tokens where every answer tells how many its chunks had."""
+    chunks = _pooled(chunk_gap_s(record) for record in done)
+    if done and all(record.chunk_tokens and set(record.chunk_tokens) == {1} for record in done):
+        return chunks, chunks  # a token a chunk: nothing to be worked out twice
+    tokens = [gaps for record in done if (gaps := itl_s(record)) is not None]
+    return chunks, _pooled(tokens) if done and len(tokens) == len(done) else None
 
 
 def _pooled(gaps: Iterable[tuple[float, ...]]) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from instruments.clock import NANOSECONDS
@@ -41,6 +42,7 @@ class Connection:
         self._unsent = b""
         self._finish: Callable[[Connection, Exchange], None] | None = None
         self.open = True
+        self._settling = False
         self.idle_since_ns = loop.now_ns()
         loop.watch(wire.sock.fileno(), self._on_event)
 
@@ -73,8 +75,10 @@ class Connection:
             exchange = self._exchange
             if exchange is None:  # bytes that nobody asked for: it cannot be trusted any more
                 self.close()
-            elif exchange.take(data, stamp, self._loop.batch_ns):
-                self._over()
+            elif exchange.take(data, stamp, self._loop.batch_ns) and not self._settling:
+                # Not here: others may have something to read, and that is lost by waiting.
+                self._settling = True
+                self._loop.at(self._loop.batch_ns, partial(self._settle, exchange))
         elif data is not None:
             self._lost("", orderly=True)
         elif event & WRITE:
@@ -106,11 +110,15 @@ class Connection:
         else:
             self.close()
 
-    def _over(self) -> None:
-        exchange, finish = self._exchange, self._finish
+    def _settle(self, exchange: Exchange) -> None:
+        """See whether an exchange is over, if it has not ended in another way meanwhile."""
+        self._settling = False
+        if self._exchange is not exchange or not exchange.settled():
+            return
+        finish = self._finish
         self._exchange = self._finish = None
         self.idle_since_ns = self._loop.batch_ns
-        if finish is not None and exchange is not None:
+        if finish is not None:
             finish(self, exchange)
 
 

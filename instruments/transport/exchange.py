@@ -49,14 +49,19 @@ class Exchange:
         self._read_lag_ns = 0
 
     def take(self, data: bytes, stamp: bytes | None, read_ns: int) -> bool:
-        """Keep what came; True when the exchange is over. The hot path: nothing is parsed before it must."""
+        """Keep what came; True when the exchange may be over. The hot path: nothing is parsed here."""
+        if self.last_read_ns is None:
+            head, end, _ = data.partition(b"\r\n\r\n")
+            self._lazy = bool(end) and self._seen is None and b"chunked" in head.lower()
         self._raw.append((data, stamp, read_ns))
         self.last_read_ns = read_ns
         # A chunked body ends in an empty line, which may come torn into pieces of less than five bytes. An
         # event ends in one too, of its own, within its chunk: the one piece that cannot be the last.
-        if self._lazy and data[-3:] == b"\n\r\n" and data[-4:] != b"\r\n\r\n" and len(data) >= 5:
-            return False
-        return self._digest()
+        return not (self._lazy and data[-3:] == b"\n\r\n" and data[-4:] != b"\r\n\r\n" and len(data) >= 5)
+
+    def settled(self) -> bool:
+        """Work through what was kept; True when the exchange is over."""
+        return self.failure is not None or self._digest()
 
     def end_of_stream(self, reason: str, now_ns: int, *, orderly: bool) -> None:
         """The peer closed, or the connection broke."""
@@ -143,7 +148,7 @@ class Exchange:
             try:
                 if framing.feed(data, at_ns):
                     self.headers_ns = at_ns
-                    self._lazy = framing.chunked and self.request.cancel_after_tokens is None
+                    self._lazy = framing.chunked and self._seen is None
             except MalformedResponse as error:
                 if self.headers_ns is None and framing.status is not None:
                     self.headers_ns = at_ns
