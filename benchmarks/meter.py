@@ -45,9 +45,11 @@ class Memory:
     peak_bytes: int = 0
     largest_bytes: int = 0
 
-    def look(self, processes: list[tuple[int, int]]) -> None:
-        self.peak_bytes = max(self.peak_bytes, sum(now for now, _ in processes))
-        self.largest_bytes = max(self.largest_bytes, *(most for _, most in processes))
+    def look(self, processes: list[tuple[int, int, int]]) -> None:
+        # Files that are mapped (the interpreter, libraries) are one copy for all processes that use them.
+        own, files = sum(own for own, _, _ in processes), max((files for _, files, _ in processes), default=0)
+        self.peak_bytes = max(self.peak_bytes, own + files)
+        self.largest_bytes = max(self.largest_bytes, *(most for _, _, most in processes))
 
 
 class _ToldToEnd(Exception):
@@ -114,15 +116,16 @@ def _parent(process: Path) -> int | None:
         return None
 
 
-def _resident(pid: int) -> tuple[int, int]:
-    """Bytes that a process has in memory now, and the most that it ever had."""
+def _resident(pid: int) -> tuple[int, int, int]:
+    """Bytes that a process has in memory: its own, of mapped files, and the most that both ever were."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
-        return 0, 0
+        return 0, 0, 0
     sizes = {name: rest for name, _, rest in (line.partition(":") for line in lines)}
-    now, most = (int(sizes.get(name, "0 kB").split()[0]) * KIB for name in ("VmRSS", "VmHWM"))
-    return now, most
+    names = ("RssAnon", "RssShmem", "RssFile", "VmHWM")
+    own, shared, files, most = (int(sizes.get(name, "0 kB").split()[0]) * KIB for name in names)
+    return own + shared, files, most
 
 
 def _end_group(pid: int) -> None:

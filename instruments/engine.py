@@ -17,7 +17,6 @@ from instruments.selfcheck import SelfCheck
 from instruments.transport import Asked, Transport
 from instruments.workloads.conversations import continued
 
-OPEN_LOOP_CONNECTIONS = 16
 INTERRUPTED = "the run was interrupted"
 
 
@@ -60,7 +59,7 @@ class LoadEngine:
         self._closed = plan.arrivals if isinstance(plan.arrivals, ClosedLoop) else None
         try:
             self._sessions = plan.sessions()
-            self._transport.open(len(self._users()) if self._closed else OPEN_LOOP_CONNECTIONS)
+            self._transport.open(len(self._users()) if self._closed else self._sessions.connections())
             if self._check is not None:
                 self._check.prepare()
             self._start_ns = begin() if begin else self._loop.now_ns()
@@ -151,8 +150,10 @@ class LoadEngine:
             if then is not None:
                 then()
 
-        timer = self._loop.at(due_ns, fire)
-        self._scheduled[timer] = (request, user)
+        timer = (
+            self._loop.at(due_ns, fire) if self._closed is not None else self._loop.at_exactly(due_ns, fire)
+        )
+        self._scheduled[timer] = (request, due_ns)
 
     def _send(self, request: Request, user: int, due_ns: int) -> None:
         asked = self._transport.send(request, user=user, due_ns=due_ns, ended=self._ended)
@@ -215,18 +216,18 @@ class LoadEngine:
     def _cut_off(self, *, record: bool) -> None:
         """Nothing is due any more. With `record`, all that was planned is NOT_SENT."""
         self._over = True
-        for timer, (request, _) in self._scheduled.items():
+        for timer, (request, due_ns) in self._scheduled.items():
             timer.cancel()
             if request is not None and record:
-                self._never_sent(request, self._stopped_because, timer.instant_ns)
+                self._never_sent(request, self._stopped_because, due_ns)
         self._scheduled.clear()
         if record:
             for session in self._sessions:
                 offset_ns = session.offset_ns
                 if self._beyond_the_duration(offset_ns):
                     return
-                due_ns = self._start_ns + offset_ns if offset_ns is not None else None
-                self._never_sent(session.request, self._stopped_because, due_ns)
+                was_due_ns = self._start_ns + offset_ns if offset_ns is not None else None
+                self._never_sent(session.request, self._stopped_because, was_due_ns)
 
     def _beyond_the_duration(self, offset_ns: int | None) -> bool:
         """Whether a session was never going to be due: users who ask until the time is over have no plan."""

@@ -32,7 +32,8 @@ ACTIONS_A_TURN = 4  # what is due and done before sockets are read again: a requ
 NAP_S = 0.0004
 NAP_ROOM_NS = 600_000  # none is taken when something is due within this
 IDLE_JOB_NS = 300_000  # what a job of the idle queue may take; none is begun when something is due before
-IDLE_JOBS_KEPT = 512  # beyond it jobs are done however busy the loop is: memory is bounded too
+IDLE_JOBS_KEPT = 64  # beyond it jobs are done however busy the loop is: memory is bounded too
+WAKING_NS = 80_000  # what it takes to be woken, about
 LONGEST_WAIT_NS = NANOSECONDS // 4  # a signal's handler only sets a flag; the loop looks at it so often
 
 Action = Callable[[], None]
@@ -60,6 +61,10 @@ class Loop(Protocol):
 
     def at(self, instant_ns: int, action: Action) -> Timer:
         """Do something at or after an instant."""
+        ...
+
+    def at_exactly(self, instant_ns: int, action: Action) -> Timer:
+        """Do something as near after an instant as can be: the last bit of the way is waited awake."""
         ...
 
     def when_idle(self, action: Action) -> None:
@@ -113,6 +118,14 @@ class SocketLoop:
 
     def at(self, instant_ns: int, action: Action) -> Timer:
         return self._timers.add(instant_ns, action)
+
+    def at_exactly(self, instant_ns: int, action: Action) -> Timer:
+        def stay_awake() -> None:
+            while time.monotonic_ns() < instant_ns:
+                pass
+            action()
+
+        return self._timers.add(instant_ns - WAKING_NS, stay_awake)
 
     def when_idle(self, action: Action) -> None:
         self._idle.append(action)
@@ -176,6 +189,8 @@ class ManualLoop:
 
     def at(self, instant_ns: int, action: Action) -> Timer:
         return self._timers.add(instant_ns, action)
+
+    at_exactly = at
 
     def when_idle(self, action: Action) -> None:
         self._idle.append(action)

@@ -8,9 +8,11 @@ from itertools import chain, islice
 from typing import Any
 
 from instruments.arrivals import ArrivalProcess, ClosedLoop
+from instruments.clock import NANOSECONDS
 from instruments.limits import RunLimits
 from instruments.records import Request
 
+FEWEST_CONNECTIONS, MOST_CONNECTIONS = 16, 256  # opened ahead of an open loop
 READY_AT_ONCE = 20_000  # sessions made before the run begins; those beyond it are made when they are due
 
 
@@ -26,8 +28,17 @@ class Sessions:
     """The sessions of one process, in sending order."""
 
     def __init__(self, sessions: Iterable[Due]) -> None:
-        self._sessions = iter(sessions)
+        following = iter(sessions)
+        self._ready = list(islice(following, READY_AT_ONCE))
+        self._sessions = chain(self._ready, following)
         self._next = next(self._sessions, None)
+
+    def connections(self) -> int:
+        """How many connections an open loop should find open: as many as requests due in its first quarter
+        of a second, within bounds. What an answer takes is not known yet; more are made when they are needed.
+        """
+        first = sum(1 for one in self._ready if (one.offset_ns or 0) <= NANOSECONDS // 4)
+        return min(max(first, FEWEST_CONNECTIONS), MOST_CONNECTIONS, max(len(self._ready), 1))
 
     def __iter__(self) -> Iterator[Due]:
         return self
@@ -80,4 +91,4 @@ class LoadPlan:
                 Due(request, offset_ns) for offset_ns, request in zip(offsets_ns, self.requests, strict=False)
             )
         ours = islice(all_of_them, self.share.number, None, self.share.of)
-        return Sessions(chain(list(islice(ours, READY_AT_ONCE)), ours))
+        return Sessions(ours)

@@ -31,6 +31,7 @@ from instruments.workloads.synthetic import SyntheticWorkload
 
 DEFAULT_FOLDER = Path("results") / "by-hand"
 ANY_NUMBER = 1_000_000_000
+STANDS_BACK = 10  # nice: a tenth of the processor time that the one which sends may have
 
 add_arguments = add_run_arguments
 
@@ -170,7 +171,14 @@ def _metrics(
 
 
 def _all(watchers: list[Callable[[Progress], None]]) -> Callable[[Progress], None]:
+    """One watcher of many. This process only looks on: from now on it stands back where cores are few."""
+    stood_back = False
+
     def watch(progress: Progress) -> None:
+        nonlocal stood_back
+        if not stood_back:
+            stood_back = True
+            os.nice(STANDS_BACK)
         for watcher in watchers:
             watcher(progress)
 

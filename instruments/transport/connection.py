@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from instruments.clock import NANOSECONDS
 from instruments.loop import READ, WRITE, SocketLoop, Timer
 from instruments.transport.exchange import Exchange
 from instruments.transport.stamps import ask_for_stamps
-from instruments.transport.wire import PlainWire, TlsWire, Wire
+from instruments.transport.wire import PlainWire, Wire
+
+if TYPE_CHECKING:
+    import ssl
+
+    from instruments.transport.tls import TlsWire
 
 Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 PROXY_ANSWER_LIMIT = 65_536
@@ -211,6 +215,8 @@ class Dial:
         if self._route.tls is None:
             self._made(PlainWire(self._sock))
             return
+        from instruments.transport.tls import TlsWire
+
         self.tls_ns = -self._loop.now_ns()
         self._tls = TlsWire(self._sock, self._route.tls, self._route.host)
         self._loop.watch(self._sock.fileno(), self._on_handshake)

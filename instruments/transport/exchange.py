@@ -10,9 +10,7 @@ from instruments.loop import Timer
 from instruments.records import Outcome, Request, RequestRecord
 from instruments.transport.framing import MalformedResponse, ResponseFraming
 from instruments.transport.openai import TokensSeen, interpret
-from instruments.transport.stamps import ArrivalClock
-
-Reply = tuple[bytes, bytes | None, int]  # bytes, the kernel's stamp as it came, when they were read
+from instruments.transport.stamps import ArrivalClock, Piece
 
 
 class Exchange:
@@ -43,7 +41,7 @@ class Exchange:
         self.timer: Timer | None = None
         self.text = ""  # what was answered, for the next turn of a conversation; there after `record`
         self._clock = clock
-        self._raw: list[Reply] = []
+        self._raw: list[Piece] = []
         self._lazy = False
         self._seen = TokensSeen(request) if request.cancel_after_tokens is not None else None
         self._read_lag_ns = 0
@@ -140,13 +138,13 @@ class Exchange:
     def _digest(self) -> bool:
         """Work through what was kept so far; True when the exchange is over."""
         raw, self._raw = self._raw, []
-        framing, instant_ns = self.framing, self._clock.instant_ns
-        for data, stamp, read_ns in raw:
-            at_ns = instant_ns(stamp, read_ns)
-            self._read_lag_ns = max(self._read_lag_ns, read_ns - at_ns)
+        framing, feed = self.framing, self.framing.feed
+        for (data, _, read_ns), at_ns in zip(raw, self._clock.instants_ns(raw), strict=True):
+            if read_ns - at_ns > self._read_lag_ns:
+                self._read_lag_ns = read_ns - at_ns
             self.done_ns = at_ns
             try:
-                if framing.feed(data, at_ns):
+                if feed(data, at_ns):
                     self.headers_ns = at_ns
                     self._lazy = framing.chunked and self._seen is None
             except MalformedResponse as error:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 import orjson
@@ -20,9 +20,13 @@ from instruments.errors import ConfigurationError
 from instruments.limits import RequestTimeouts
 from instruments.loop import SocketLoop, Timer
 from instruments.records import Outcome, Request, RequestRecord
+from instruments.target import Target
 from instruments.transport.connection import Address, Connection, Dial, Route
 from instruments.transport.exchange import Exchange
 from instruments.transport.stamps import ArrivalClock
+
+if TYPE_CHECKING:
+    import ssl
 
 # vLLM closes a connection that was idle for 5 s; one older than this is not trusted with a request.
 IDLE_LIMIT_NS = 4 * NANOSECONDS
@@ -46,7 +50,7 @@ class HttpTransport:
         self._parts, self._host, self._port = _address(base_url)
         self._via = _address(proxy) if proxy is not None else None
         if self._parts.scheme == "https":
-            tls = tls or ssl.create_default_context()
+            tls = tls or Target(base_url).tls_context()
         self._tls = tls if self._parts.scheme == "https" else None
         self._timeouts = timeouts or RequestTimeouts()
         self._route: Route | None = None

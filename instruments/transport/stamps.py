@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Sequence
 
 from instruments.clock import NANOSECONDS
 
@@ -23,6 +24,8 @@ STEP_NS = NANOSECONDS // 1_000  # wall and monotonic clock are slewed alike: a d
 
 _TIMESPEC = struct.Struct("qq")
 
+Piece = tuple[bytes, bytes | None, int]  # bytes, the kernel's struct timespec, when the reading turn began
+
 
 class ArrivalClock:
     """Turns the kernel's wall-clock instants into the monotonic ones of all other stamps."""
@@ -32,16 +35,23 @@ class ArrivalClock:
         self.by_kernel = self.by_reader = 0  # pieces stamped so
         self.steps = 0  # how often the wall clock was set while it was watched
 
-    def instant_ns(self, raw: bytes | None, read_ns: int) -> int:
-        """The arrival of bytes read in the turn that began at `read_ns`; `raw` is a struct timespec."""
-        if raw is not None and len(raw) == _TIMESPEC.size:
-            seconds, nanoseconds = _TIMESPEC.unpack(raw)
-            instant_ns: int = seconds * NANOSECONDS + nanoseconds + self._offset_ns
-            if read_ns - OLDEST_NS < instant_ns < read_ns + NEWEST_NS:
-                self.by_kernel += 1
-                return instant_ns
-        self.by_reader += 1
-        return read_ns
+    def instants_ns(self, pieces: Sequence[Piece]) -> list[int]:
+        """The arrival of each piece: as the kernel stamped it, or the turn in which it was read."""
+        offset_ns, size, unpack = self._offset_ns, _TIMESPEC.size, _TIMESPEC.unpack
+        found: list[int] = []
+        by_reader = 0
+        for _, raw, read_ns in pieces:
+            if raw is not None and len(raw) == size:
+                seconds, nanoseconds = unpack(raw)
+                instant_ns = seconds * NANOSECONDS + nanoseconds + offset_ns
+                if read_ns - OLDEST_NS < instant_ns < read_ns + NEWEST_NS:
+                    found.append(instant_ns)
+                    continue
+            found.append(read_ns)
+            by_reader += 1
+        self.by_reader += by_reader
+        self.by_kernel += len(found) - by_reader
+        return found
 
     def watch(self) -> None:
         """Look whether somebody has set the wall clock; to be called once a second or so."""

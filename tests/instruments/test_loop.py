@@ -167,3 +167,15 @@ def test_a_manual_loop_moves_from_timer_to_timer_and_does_idle_work_between() ->
     assert seen == [("c", 5), ("idle", 5), ("b", 40), ("a", 100)]
     with pytest.raises(RuntimeError, match="for ever"):
         loop.run(lambda: False)
+
+
+def test_what_is_to_be_exact_is_never_early_and_can_be_cancelled(loop: SocketLoop) -> None:
+    fired: list[tuple[int, int]] = []
+    start_ns = loop.now_ns()
+    for delay_ns in (0, 10_000, 100_000, 3 * MILLISECOND):
+        due_ns = start_ns + delay_ns
+        loop.at_exactly(due_ns, lambda due_ns=due_ns: fired.append((due_ns, loop.now_ns())))  # type: ignore[misc]
+    loop.at_exactly(start_ns + MILLISECOND, lambda: fired.append((0, 0))).cancel()
+    run(loop, lambda: len(fired) == 4)
+    assert [due_ns - start_ns for due_ns, _ in fired] == [0, 10_000, 100_000, 3 * MILLISECOND]
+    assert all(now_ns >= due_ns for due_ns, now_ns in fired)
