@@ -128,12 +128,12 @@ def _order(spec: LoadSpec, anchor: ClockAnchor, journal: Path, share: Share) -> 
         duration_s=spec.duration_s,
         share=share,
         description={
-            **spec.description,
             "vocabulary": {
                 "source": spec.vocabulary.source,
                 "exact": spec.vocabulary.exact,
                 "sha256": spec.vocabulary.fingerprint(),
             },
+            **spec.description,
             "processes": share.of,
             "open_loop": not isinstance(spec.workload.arrivals, ClosedLoop),
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from instruments.results import IncidentRecord
 from reports.model import read_report
 from reports.page import MOST_DETAILED, MOST_PLOTTED, render, write_page
 from tests.reports.markup import Page
-from tests.reports.runs import RunBuilder, answered, even_load, failed, objective
+from tests.reports.runs import MS, RunBuilder, answered, even_load, failed, objective
 
 HOSTILE = '<script>alert("x")</script><img src=https://evil.example/x onerror=alert(1)>'
 
@@ -46,8 +47,20 @@ def test_the_throughput_row_adds_up(met: RunBuilder) -> None:
 
 
 def test_the_client_says_which_limits_it_can_judge(met: RunBuilder) -> None:
-    # Send lag 0, loop lag 1 ms at p99 and 4 ms at most, a pause of 2 ms, a quarter of a core; twice 1 ms.
-    assert "chat-10 0 ms 1 ms 4 ms 2 ms 25 % 2 ms" in page_of(met).text
+    # Send lag 0, loop lag 1 ms at p99 and 4 ms at most, a quarter of a core; a client that stamps what it
+    # reads is as late as its loop: 1 ms, and judges limits of twice that.
+    assert "chat-10 0 ms 1 ms 4 ms 25 % the client itself, not calibrated 1 ms 2 ms" in page_of(met).text
+
+
+def test_a_void_run_says_so_and_why(run: RunBuilder) -> None:
+    late = [replace(record, due_ns=record.due_ns - 500 * MS) for record in even_load()]
+    run.judge(run.load("chat-10", late), objective())
+    text = page_of(run.claim("failed").session(exit_code=11)).text
+    assert (
+        "chat-10 is void: requests were sent 0.5 s late at p99 (bound: 0.1 s). No verdict stands on it."
+        in text
+    )
+    assert "? INCONCLUSIVE" in text
 
 
 def test_a_run_in_which_everything_failed_shows_dashes_and_no_zero_latency(run: RunBuilder) -> None:
