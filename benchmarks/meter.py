@@ -8,7 +8,6 @@ command too when it is told to end, or when its own parent dies.
 import ctypes
 import json
 import os
-import resource
 import select
 import signal
 import sys
@@ -70,7 +69,8 @@ def measure(argv: list[str], limit_s: float) -> Usage:
         _, status, used = os.wait4(pid, 0)
         cpu_s, largest, left = _reap_rest()
     # A child starts as a copy of us, and the kernel never forgets that: a mark below ours says nothing.
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
+    # Not getrusage's mark, which a process inherits from the one that started it.
+    own = _resident(os.getpid())[2]
     marks = [mark for mark in (largest, used.ru_maxrss * KIB) if mark > own]
     largest = max(seen.largest_bytes, *marks, 0)
     return Usage(

@@ -35,6 +35,8 @@ def run_metered(
         )
         try:
             child.wait(timeout=limit_s + 4 * GRACE_S)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"the meter did not end within {limit_s + 4 * GRACE_S:.0f} s") from None
         finally:
             _end(child)
     if not report.exists():

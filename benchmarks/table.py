@@ -19,7 +19,7 @@ def number(value: float | None, suffix: str = "") -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}{suffix}"
     digits = 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3
-    return f"{value:.{digits}f}{suffix}"
+    return f"{value:z.{digits}f}{suffix}"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -76,6 +76,7 @@ def test_a_tree_of_two_is_counted_together(tmp_path: Path) -> None:
     assert 0.4 <= told_s <= usage.cpu_s < told_s + 0.2
     assert 100 * MIB <= usage.peak_rss_bytes < 160 * MIB  # 40 + 60, and two bare interpreters
     assert 60 * MIB <= usage.largest_rss_bytes < 95 * MIB
+    assert (tmp_path / "seen").exists()  # while they ran, not by the kernel's marks at their end
 
 
 def test_what_a_command_leaves_behind_is_counted_and_ended(tmp_path: Path) -> None:
@@ -95,3 +96,15 @@ def test_a_command_that_is_deaf_is_killed_with_what_went_to_a_session_of_its_own
     usage = _usage(tmp_path, 1.0, "sh", "-c", DEAF)
     assert (usage.status, usage.processes_left, usage.timed_out) == (-signal.SIGKILL, 2, True)
     assert _is_gone(tmp_path)
+
+
+HEAVY = f"import subprocess, sys\nheld = b'x' * {150 * MIB}\nsys.exit(subprocess.call(sys.argv[1:]))"
+
+
+def test_a_short_command_is_weighed_by_the_kernel_whoever_started_the_meter(tmp_path: Path) -> None:
+    meter = [sys.executable, "-m", "benchmarks.meter", "usage.json", "8", "--"]
+    argv = [sys.executable, "-IS", "-c", HEAVY, *meter, sys.executable, "-IS", "-c", f"b'x' * {60 * MIB}"]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(argv, cwd=tmp_path, env=env, check=True, timeout=BOUND_S)
+    usage = Usage(**json.loads((tmp_path / "usage.json").read_text()))
+    assert 60 * MIB <= usage.largest_rss_bytes <= usage.peak_rss_bytes < 95 * MIB
