@@ -96,6 +96,13 @@ class Figures:
     def itl_error_ms(self, peer: str, scenario: str) -> float | None:
         return self.median(peer, scenario, lambda run: run.itl_error_ms)
 
+    def ttft_error_size_ms(self, peer: str, scenario: str) -> float | None:
+        """Its size in the median run: errors of both signs do not make up for each other."""
+        return self.median(peer, scenario, lambda run: _size(run.ttft_error_ms))
+
+    def itl_error_size_ms(self, peer: str, scenario: str) -> float | None:
+        return self.median(peer, scenario, lambda run: _size(run.itl_error_ms))
+
     def wall_s(self, peer: str, scenario: str) -> float | None:
         return self.median(peer, scenario, lambda run: run.wall_s)
 
@@ -122,7 +129,14 @@ def ratio(value: float | None, other: float | None) -> float | None:
 def _per_million(run: Run, start_s: float) -> float | None:
     if run.cpu_s is None or not run.tokens or run.tokens <= ONE.tokens:
         return None
-    return max(0.0, run.cpu_s - start_s) / (run.tokens - ONE.tokens) * 1e6
+    added_s = run.cpu_s - start_s
+    return (
+        added_s / (run.tokens - ONE.tokens) * 1e6 if added_s > 0 else None
+    )  # lost in what the start varies by
+
+
+def _size(value: float | None) -> float | None:
+    return None if value is None else abs(value)
 
 
 def _difference(value: float | None, other: float | None) -> float | None:

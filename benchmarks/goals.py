@@ -48,13 +48,13 @@ def _truth(figures: Figures) -> Iterator[Goal]:
         (STREAMS_1024, 1.0),
         (TLS_256, 0.1),
     ):
-        error = _size_of(figures.ttft_error_ms(OURS, scenario.name))
+        error = figures.ttft_error_size_ms(OURS, scenario.name)
         yield Goal(f"TTFT p99 error, {scenario.name}", error, limit, "ms")
-    for scenario in (PACED_64, PACED_256):
-        own, rust = (_size_of(figures.ttft_error_ms(peer, scenario.name)) for peer in (OURS, RUST))
+    for scenario in (PACED_64, PACED_256, STEP_256):
+        own, rust = (figures.ttft_error_size_ms(peer, scenario.name) for peer in (OURS, RUST))
         yield Goal(f"TTFT p99 error ÷ the Rust client's, {scenario.name}", ratio(own, rust), 1 / 50)
     for scenario in (PACED_64, PACED_256, STEP_256, TLS_256):
-        error = _size_of(figures.itl_error_ms(OURS, scenario.name))
+        error = figures.itl_error_size_ms(OURS, scenario.name)
         yield Goal(f"ITL p99 error, {scenario.name}", error, 0.1, "ms")
 
 
@@ -87,7 +87,3 @@ def _size(figures: Figures) -> Iterator[Goal]:
     yield Goal(
         "peak memory at 10,000 streams", figures.peak_mib(OURS, STREAMS_10000.name), 1e9 / 2**20, "MiB"
     )
-
-
-def _size_of(error: float | None) -> float | None:
-    return None if error is None else abs(error)

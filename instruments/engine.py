@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from instruments.arrivals import ClosedLoop
@@ -11,13 +12,15 @@ from instruments.clock import NANOSECONDS, ClockAnchor
 from instruments.journal import Journal
 from instruments.limits import LimitWatch
 from instruments.loop import Loop, Timer
-from instruments.plan import LoadPlan, Sessions
+from instruments.plan import LoadPlan, Sessions, never_sent
 from instruments.records import ClientCheck, LoadRun, Outcome, Phase, Request, RequestRecord, Window
 from instruments.selfcheck import SelfCheck
 from instruments.transport import Asked, Transport
 from instruments.workloads.conversations import continued
 
 INTERRUPTED = "the run was interrupted"
+# A plan may be long when it is stopped: so many records of what was not sent at a time, for so long.
+TOLD_AT_ONCE, TELLING_NS = 20, 5 * NANOSECONDS
 
 
 class LoadEngine:
@@ -40,13 +43,14 @@ class LoadEngine:
         self._keeps = keep
         self._records: list[RequestRecord] = []
         self._sessions = Sessions(())
-        self._in_flight: dict[Asked, None] = {}
+        self._in_flight: dict[Asked, int] = {}  # with the instant at which it was sent, or meant to be
         self._scheduled: dict[
             Timer, tuple[Request | None, int]
         ] = {}  # what a timer will send, if that is known
         self._unkept = 0  # exchanges that are over and have no record yet
         self._stopped_because: str | None = None
         self._over = False  # nothing is due any more
+        self._tell_until_ns: int | None = None
         self._start_ns = 0
         self._window_ns: tuple[int, int] | None = None
 
@@ -72,6 +76,9 @@ class LoadEngine:
             self.stop(INTERRUPTED, at_once=True)
             while self._unkept:
                 self._loop.run(lambda: not self._unkept)
+            raise
+        except BaseException as error:
+            self._stopped_because = self._stopped_because or f"{type(error).__name__} ended the run"
             raise
         finally:
             try:
@@ -114,6 +121,9 @@ class LoadEngine:
         else:
             self._next_arrival()
         self._loop.run(self._finished)
+        if not self._over and self._sessions.left():
+            self.stop("nobody was left to send the rest")
+            self._loop.run(self._finished)
 
     def _finished(self) -> bool:
         return not (self._in_flight or self._scheduled or self._unkept)
@@ -132,12 +142,10 @@ class LoadEngine:
 
     def _next_arrival(self) -> None:
         """Put the next request of an open loop on the clock; nothing waits for answers."""
-        while not self._over and (session := next(self._sessions, None)) is not None:
+        # One at a time, due or overdue: sockets are read between two of a burst.
+        if not self._over and (session := next(self._sessions, None)) is not None:
             due_ns = self._start_ns + (session.offset_ns or 0)
-            if due_ns > self._loop.now_ns():
-                self._send_at(due_ns, session.request, 0, then=self._next_arrival)
-                return
-            self._send(session.request, 0, due_ns)
+            self._send_at(due_ns, session.request, 0, then=self._next_arrival)
 
     def _send_at(
         self, due_ns: int, request: Request | None, user: int, then: Callable[[], None] | None = None
@@ -156,10 +164,11 @@ class LoadEngine:
         self._scheduled[timer] = (request, due_ns)
 
     def _send(self, request: Request, user: int, due_ns: int) -> None:
+        now_ns = self._loop.now_ns()
         asked = self._transport.send(request, user=user, due_ns=due_ns, ended=self._ended)
-        self._in_flight[asked] = None
+        self._in_flight[asked] = now_ns
         if self._check is not None:
-            self._check.in_flight(self._loop.now_ns(), 1)
+            self._check.in_flight(now_ns, 1)
         if request.phase is Phase.MEASURED:
             first_ns, last_ns = self._window_ns or (due_ns, due_ns)
             self._window_ns = (min(first_ns, due_ns), last_ns)
@@ -167,28 +176,28 @@ class LoadEngine:
             self.stop(reason)
 
     def _ended(self, asked: Asked) -> None:
-        del self._in_flight[asked]
-        now_ns = self._loop.now_ns()
+        began_ns, now_ns = self._in_flight.pop(asked), self._loop.now_ns()
         # A request that failed kept its user until now, however long ago its last byte came.
         ended_ns = asked.done_ns if asked.whole and asked.done_ns is not None else now_ns
-        self._count(asked, now_ns, ended_ns)
+        self._count(asked, began_ns, now_ns, ended_ns)
         if asked.request.then is not None:
             self._converse(asked, self._keep(self._transport.record(asked)), ended_ns)
             return
-        if asked.whole:  # to read an answer takes time that the next request is not made to wait for
+        # To read an answer takes time that the next request is not made to wait for. A failure may be the one
+        # that ends the run, and is read at once, unless that would put it before what ended earlier.
+        if asked.whole or self._unkept:
             self._unkept += 1
             self._loop.when_idle(partial(self._keep_later, asked))
-        else:  # and a failure may be the one that ends the run
+        else:
             self._keep(self._transport.record(asked))
         self._go_on(asked.user, ended_ns)
 
-    def _count(self, asked: Asked, now_ns: int, ended_ns: int) -> None:
+    def _count(self, asked: Asked, began_ns: int, now_ns: int, ended_ns: int) -> None:
         if asked.request.phase is Phase.MEASURED and self._window_ns is not None:
             self._window_ns = (self._window_ns[0], max(self._window_ns[1], ended_ns))
         if self._check is not None:
             self._check.in_flight(now_ns, -1)
-            if asked.sent_ns is not None:
-                self._check.answered(asked.sent_ns, ended_ns)
+            self._check.answered(ended_ns - began_ns)
 
     def _go_on(self, user: int, ended_ns: int) -> None:
         if self._closed is not None:
@@ -221,13 +230,26 @@ class LoadEngine:
             if request is not None and record:
                 self._never_sent(request, self._stopped_because, due_ns)
         self._scheduled.clear()
-        if record:
-            for session in self._sessions:
-                offset_ns = session.offset_ns
-                if self._beyond_the_duration(offset_ns):
-                    return
-                was_due_ns = self._start_ns + offset_ns if offset_ns is not None else None
-                self._never_sent(session.request, self._stopped_because, was_due_ns)
+        if record and self._tell_until_ns is None:
+            self._tell_until_ns = self._loop.now_ns() + TELLING_NS
+            self._unkept += 1
+            self._loop.when_idle(self._tell_unsent)
+
+    def _tell_unsent(self) -> None:
+        """Records of what was never sent, some at a time: answers in flight are read meanwhile."""
+        for session in islice(self._sessions, TOLD_AT_ONCE):
+            offset_ns = session.offset_ns
+            if self._beyond_the_duration(offset_ns):
+                break
+            was_due_ns = self._start_ns + offset_ns if offset_ns is not None else None
+            self._never_sent(session.request, self._stopped_because, was_due_ns)
+        else:
+            if self._sessions.left() and self._loop.now_ns() < (self._tell_until_ns or 0):
+                self._loop.when_idle(self._tell_unsent)
+                return
+            if self._sessions.left():
+                self._stopped_because = f"{self._stopped_because}; the rest of the plan has no records"
+        self._unkept -= 1
 
     def _beyond_the_duration(self, offset_ns: int | None) -> bool:
         """Whether a session was never going to be due: users who ask until the time is over have no plan."""
@@ -239,7 +261,7 @@ class LoadEngine:
         now_ns = self._loop.now_ns()
         turn: Request | None = request
         while turn is not None:
-            self._keep(_not_sent(turn, now_ns if due_ns is None else due_ns, reason), sent=False)
+            self._keep(never_sent(turn, now_ns if due_ns is None else due_ns, reason), sent=False)
             turn = turn.then
 
     def _keep_later(self, asked: Asked) -> None:
@@ -263,20 +285,7 @@ class LoadEngine:
         if self._check is None:
             return None
         clock = getattr(self._transport, "clock", None)
+        if clock is not None:
+            clock.watch()  # it may have been set since the last look
         stamps, steps = (clock.source, clock.steps) if clock is not None else ("none", 0)
         return self._check.result(stamps, self._transport.connections_made, steps)
-
-
-def _not_sent(request: Request, due_ns: int, reason: str | None) -> RequestRecord:
-    return RequestRecord(
-        index=request.index,
-        request_id=request.request_id,
-        user=0,
-        phase=request.phase,
-        outcome=Outcome.NOT_SENT,
-        due_ns=due_ns,
-        error=reason or "the run ended before it was sent",
-        scenario=request.scenario,
-        turn=request.turn,
-        prompt_tokens_asked=request.prompt_tokens_asked,
-    )

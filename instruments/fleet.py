@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -72,10 +72,11 @@ def processes_for(spec_processes: str | int, workload: Workload) -> int:
 
     Never more than the cores that this process may use less one, which the machine itself needs.
     """
-    if spec_processes != "auto":
-        return max(1, int(spec_processes))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     arrivals = workload.arrivals
+    most = arrivals.users if isinstance(arrivals, ClosedLoop) else None  # none without a user
+    if spec_processes != "auto":
+        return max(1, min(int(spec_processes), most or int(spec_processes)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if isinstance(arrivals, ClosedLoop):
         wanted = -(-arrivals.users // USERS_A_PROCESS)
     else:
@@ -92,7 +93,9 @@ def run_load(spec: LoadSpec, progress: Watcher | None = None, *, spawned: Spawne
     """
     spec.workload.check()  # a bad line of a file is refused before anything is sent
     anchor = ClockAnchor.now()
-    journals = parts(spec.journal, spec.processes)
+    arrivals = spec.workload.arrivals
+    processes = min(spec.processes, arrivals.users) if isinstance(arrivals, ClosedLoop) else spec.processes
+    journals = parts(spec.journal, processes)
     with ExitStack() as stack:
         workers = [
             stack.enter_context(
@@ -124,7 +127,7 @@ def _order(spec: LoadSpec, anchor: ClockAnchor, journal: Path, share: Share) -> 
         seed=spec.seed,
         journal=journal,
         anchor=anchor,
-        limits=spec.limits,
+        limits=_shared(spec.limits, share.of),
         duration_s=spec.duration_s,
         share=share,
         description={
@@ -138,6 +141,13 @@ def _order(spec: LoadSpec, anchor: ClockAnchor, journal: Path, share: Share) -> 
             "open_loop": not isinstance(spec.workload.arrivals, ClosedLoop),
         },
     )
+
+
+def _shared(limits: RunLimits, processes: int) -> RunLimits:
+    """The limits of one process of several: what may be in flight is shared out."""
+    if limits.in_flight is None:
+        return limits
+    return replace(limits, in_flight=max(1, limits.in_flight // processes))
 
 
 def _start(workers: Sequence[_Worker]) -> None:
@@ -200,6 +210,7 @@ class _Worker:
         while not line.endswith(b"\n") and (byte := self._child.answers.read(1)):
             line += byte
         if b"ready" not in line:
+            self.stop()  # whatever it is doing: it is not waiting for its start
             self._ended(line)
 
     def begin(self, start_ns: int) -> None:

@@ -135,7 +135,15 @@ def load_run(path: Path) -> LoadRun:
     if not found:
         return _load(path)  # which says that there is no such file
     runs = [_load(sibling) for _, (sibling, _) in sorted(found.items())]
-    of = max(of for _, of in found.values())
+    ofs = sorted({int(part["of"]) for _, part in siblings if part and part["stem"] == path.stem})
+    if len(ofs) > 1:
+        raise JournalError(
+            f"{path} has parts of several runs",
+            expected="parts of one run, that of one number of processes",
+            seen=", ".join(f"{path.stem}.…of{of}.jsonl" for of in ofs),
+            hint="remove those that are older",
+        )
+    (of,) = ofs
     return _merged(runs, [n for n in range(1, of + 1) if n not in found], of)
 
 
@@ -149,18 +157,20 @@ def _merged(runs: Sequence[LoadRun], missing: Sequence[int], of: int) -> LoadRun
         runs[0],
         records=tuple(sorted((one for run in runs for one in run.records), key=lambda one: one.index)),
         window=Window(min(w.start_ns for w in windows), max(w.end_ns for w in windows)) if windows else None,
-        client=_worst([run.client for run in runs if run.client is not None]),
+        client=_worst(runs),
         complete=all(run.complete for run in runs) and not missing,
         stopped_because=stopped[0] if stopped else "cut off" if missing else None,
         problems=tuple(dict.fromkeys(problems)),
     )
 
 
-def _worst(checks: Sequence[ClientCheck]) -> ClientCheck | None:
+def _worst(runs: Sequence[LoadRun]) -> ClientCheck | None:
+    checks = [run.client for run in runs if run.client is not None]
     if not checks:
         return None
     stamps = {check.stamps for check in checks} - {"none"}
     ratios = [check.littles_ratio for check in checks if check.littles_ratio is not None]
+    excesses = [check.littles_excess_s for check in checks if check.littles_excess_s is not None]
     return ClientCheck(
         loop_lag_p99_s=max(check.loop_lag_p99_s for check in checks),
         loop_lag_max_s=max(check.loop_lag_max_s for check in checks),
@@ -168,12 +178,27 @@ def _worst(checks: Sequence[ClientCheck]) -> ClientCheck | None:
         cpu_share=max(check.cpu_share for check in checks),
         stamps=stamps.pop() if len(stamps) == 1 else "mixed" if stamps else "none",
         connections_made=sum(check.connections_made for check in checks),
-        in_flight_mean=sum(check.in_flight_mean or 0.0 for check in checks),
+        in_flight_mean=_in_flight(runs),
         littles_ratio=max(ratios, key=lambda ratio: abs(ratio - 1), default=None),
+        littles_excess_s=max(excesses, key=abs, default=None),
         clock_steps=max(check.clock_steps for check in checks),
         peak_memory_bytes=max(check.peak_memory_bytes for check in checks),
         processes=sum(check.processes for check in checks),
     )
+
+
+def _in_flight(runs: Sequence[LoadRun]) -> float | None:
+    """Mean in flight of all processes: each one's, for as long as it lasted, over the time of all."""
+    parts = [
+        (run.client.in_flight_mean, run.window)
+        for run in runs
+        if run.client is not None and run.client.in_flight_mean is not None and run.window is not None
+    ]
+    if not parts:
+        return None
+    ns = max(window.end_ns for _, window in parts) - min(window.start_ns for _, window in parts)
+    area = sum(mean * (window.end_ns - window.start_ns) for mean, window in parts)
+    return area / ns if ns > 0 else None
 
 
 def _load(path: Path) -> LoadRun:

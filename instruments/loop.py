@@ -100,7 +100,10 @@ class Timers:
         due_ns = self.next_ns()
         if due_ns is None or due_ns > now_ns:
             return None
-        return heappop(self._heap)[2].action
+        timer = heappop(self._heap)[2]
+        # An action that knows its timer is a circle, and nobody collects those while load goes on.
+        action, timer.action = timer.action, None
+        return action
 
 
 class SocketLoop:
@@ -112,6 +115,7 @@ class SocketLoop:
         self._idle: deque[Action] = deque()
         self._actions: dict[int, Callable[[int], None]] = {}
         self._poller = _EpollPoller() if sys.platform == "linux" else _SelectorsPoller()
+        self.may_nap = False  # only where somebody else than this loop stamps what arrives
 
     def now_ns(self) -> int:
         return time.monotonic_ns()
@@ -169,7 +173,7 @@ class SocketLoop:
         if self._idle:
             if room_ns > IDLE_JOB_NS:
                 self._idle.popleft()()
-        elif busy and room_ns >= NAP_ROOM_NS:
+        elif busy and self.may_nap and room_ns >= NAP_ROOM_NS:
             time.sleep(NAP_S)
 
     def close(self) -> None:
@@ -257,6 +261,7 @@ class _SelectorsPoller:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._found: deque[tuple[int, int]] = deque()  # ready, and not handed out yet
 
     def register(self, descriptor: int, events: int) -> None:
         self._selector.register(descriptor, _translated(events))
@@ -266,14 +271,15 @@ class _SelectorsPoller:
 
     def unregister(self, descriptor: int) -> None:
         self._selector.unregister(descriptor)
+        self._found = deque(one for one in self._found if one[0] != descriptor)
 
     def poll(self, until_ns: int) -> list[tuple[int, int]]:
-        wait_ns = min(until_ns - time.monotonic_ns(), LONGEST_WAIT_NS)
-        found = self._selector.select(max(0, wait_ns) / NANOSECONDS)[:EVENTS_A_TURN]
-        return [
-            (key.fd, READ * bool(mask & selectors.EVENT_READ) | WRITE * bool(mask & selectors.EVENT_WRITE))
-            for key, mask in found
-        ]
+        if not self._found:
+            wait_ns = min(until_ns - time.monotonic_ns(), LONGEST_WAIT_NS)
+            for key, mask in self._selector.select(max(0, wait_ns) / NANOSECONDS):
+                read, write = mask & selectors.EVENT_READ, mask & selectors.EVENT_WRITE
+                self._found.append((key.fd, READ * bool(read) | WRITE * bool(write)))
+        return [self._found.popleft() for _ in range(min(len(self._found), EVENTS_A_TURN))]
 
     def close(self) -> None:
         self._selector.close()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from instruments.arrivals import ArrivalProcess, ClosedLoop
 from instruments.clock import NANOSECONDS
 from instruments.limits import RunLimits
-from instruments.records import Request
+from instruments.records import Outcome, Request, RequestRecord
 
 FEWEST_CONNECTIONS, MOST_CONNECTIONS = 16, 256  # opened ahead of an open loop
 READY_AT_ONCE = 20_000  # sessions made before the run begins; those beyond it are made when they are due
@@ -29,16 +29,18 @@ class Sessions:
 
     def __init__(self, sessions: Iterable[Due]) -> None:
         following = iter(sessions)
-        self._ready = list(islice(following, READY_AT_ONCE))
-        self._sessions = chain(self._ready, following)
-        self._next = next(self._sessions, None)
+        ready = list(islice(following, READY_AT_ONCE))
+        first = sum(1 for one in ready if (one.offset_ns or 0) <= NANOSECONDS // 4)
+        self._connections = min(max(first, FEWEST_CONNECTIONS), MOST_CONNECTIONS, max(len(ready), 1))
+        ready.reverse()
+        self._ready, self._following = ready, following  # one that was begun is held no longer
+        self._next = self._drawn()
 
     def connections(self) -> int:
         """How many connections an open loop should find open: as many as requests due in its first quarter
         of a second, within bounds. What an answer takes is not known yet; more are made when they are needed.
         """
-        first = sum(1 for one in self._ready if (one.offset_ns or 0) <= NANOSECONDS // 4)
-        return min(max(first, FEWEST_CONNECTIONS), MOST_CONNECTIONS, max(len(self._ready), 1))
+        return self._connections
 
     def __iter__(self) -> Iterator[Due]:
         return self
@@ -46,8 +48,11 @@ class Sessions:
     def __next__(self) -> Due:
         if self._next is None:
             raise StopIteration
-        drawn, self._next = self._next, next(self._sessions, None)
+        drawn, self._next = self._next, self._drawn()
         return drawn
+
+    def _drawn(self) -> Due | None:
+        return self._ready.pop() if self._ready else next(self._following, None)
 
     def left(self) -> bool:
         """Whether one was never begun."""
@@ -56,7 +61,10 @@ class Sessions:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Which part of a plan one process of several takes: every `of`-th session and user, from `number` on."""
+    """Which part of a plan one process of several takes.
+
+    Every `of`-th session of an open loop, every `of`-th user of a closed one, from `number` on.
+    """
 
     number: int = 0
     of: int = 1
@@ -80,15 +88,37 @@ class LoadPlan:
     share: Share = Share()
 
     def sessions(self) -> Sessions:
-        """This process's sessions with their due times, most of them made before the run begins."""
-        arrivals = self.arrivals
-        all_of_them: Iterable[Due]
+        """This process's sessions with their due times, most of them made before the run begins.
+
+        They end where the requests do, or the arrivals: a ramp is over when it is over.
+        """
+        arrivals, share = self.arrivals, self.share
         if isinstance(arrivals, ClosedLoop):
-            all_of_them = (Due(request, None) for request in self.requests)
-        else:
-            offsets_ns = arrivals.due_ns(self.seed)
-            all_of_them = (
-                Due(request, offset_ns) for offset_ns, request in zip(offsets_ns, self.requests, strict=False)
+            # By users, as the users themselves are shared: each has as many sessions as any other.
+            ours = (
+                Due(request, None)
+                for number, request in enumerate(self.requests)
+                if number % arrivals.users % share.of == share.number
             )
-        ours = islice(all_of_them, self.share.number, None, self.share.of)
-        return Sessions(ours)
+            return Sessions(ours)
+        offsets_ns = arrivals.due_ns(self.seed)
+        all_of_them = (
+            Due(request, offset_ns) for offset_ns, request in zip(offsets_ns, self.requests, strict=False)
+        )
+        return Sessions(islice(all_of_them, share.number, None, share.of))
+
+
+def never_sent(request: Request, due_ns: int, reason: str | None) -> RequestRecord:
+    """The record of a request that was planned and never sent."""
+    return RequestRecord(
+        index=request.index,
+        request_id=request.request_id,
+        user=0,
+        phase=request.phase,
+        outcome=Outcome.NOT_SENT,
+        due_ns=due_ns,
+        error=reason or "the run ended before it was sent",
+        scenario=request.scenario,
+        turn=request.turn,
+        prompt_tokens_asked=request.prompt_tokens_asked,
+    )

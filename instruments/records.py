@@ -37,7 +37,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, complete before the run begins: nothing is computed while measuring.
+    """One request, complete before it is due; of a plan up to its first thousands, before the run begins.
 
     `then` is the next turn of a conversation. Its messages are the new ones only: what was said before,
     the real answer included, is put in front of them when the answer is there, and the turn is due
@@ -91,6 +91,7 @@ class RequestRecord:
     turn: int = 0
     prompt_tokens_asked: int | None = None
     raw_head: str | None = None  # the beginning of bytes that could not be understood, as Latin-1
+    left_ns: int | None = None  # when a client left that did so on purpose: it had waited until then
     read_lag_ns: int | None = None  # longest time between a piece's arrival in the kernel and its reading
 
 
@@ -121,6 +122,7 @@ class ClientCheck:
     connections_made: int = 0
     in_flight_mean: float | None = None
     littles_ratio: float | None = None  # requests in flight as counted, over λW of the records
+    littles_excess_s: float | None = None  # how much later than its stamps a request was seen to end, mean
     clock_steps: int = 0  # how often the wall clock was set during the run
     peak_memory_bytes: int = 0  # of the largest process
     processes: int = 1

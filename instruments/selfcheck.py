@@ -7,6 +7,7 @@ import math
 import resource
 import sys
 import time
+from array import array
 from types import TracebackType
 from typing import Any
 
@@ -26,7 +27,7 @@ class SelfCheck:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._lags_ns: list[int] = []
+        self._lags_ns = array("q")  # two hundred a second, for as long as a run lasts
         self._gc_began_ns = 0
         self._gc_longest_ns = 0
         self._gc_was_on = True
@@ -64,9 +65,10 @@ class SelfCheck:
         """One more request, or one less, is in flight."""
         self._flight.change(now_ns, change)
 
-    def answered(self, sent_ns: int, done_ns: int) -> None:
-        """A request's own stamps, for Little's law."""
-        self._flight.stayed_ns += done_ns - sent_ns
+    def answered(self, stayed_ns: int) -> None:
+        """How long a request was in flight by its own stamps, for Little's law."""
+        self._flight.stayed_ns += stayed_ns
+        self._flight.ended += 1
 
     def result(self, stamps: str, connections: int, clock_steps: int) -> ClientCheck | None:
         """What was seen; None when the run ended before a single probe."""
@@ -82,6 +84,7 @@ class SelfCheck:
             connections_made=connections,
             in_flight_mean=self._flight.mean(),
             littles_ratio=self._flight.littles_ratio(),
+            littles_excess_s=self._flight.littles_excess_s(),
             clock_steps=clock_steps,
             peak_memory_bytes=_peak_memory_bytes(),
         )
@@ -120,6 +123,7 @@ class InFlight:
         self._since_ns: int | None = None
         self._began_ns: int | None = None
         self.stayed_ns = 0
+        self.ended = 0
 
     def change(self, now_ns: int, by: int) -> None:
         if self._since_ns is None:
@@ -137,6 +141,10 @@ class InFlight:
     def littles_ratio(self) -> float | None:
         """What the engine counted over what the records say; 1 when both saw the same."""
         return self._area_ns / self.stayed_ns if self.stayed_ns > 0 else None
+
+    def littles_excess_s(self) -> float | None:
+        """By how much a request, in the mean, was seen to end after its own stamps say that it did."""
+        return (self._area_ns - self.stayed_ns) / NANOSECONDS / self.ended if self.ended else None
 
 
 def _peak_memory_bytes() -> int:

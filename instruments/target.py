@@ -39,7 +39,8 @@ class Target:
         try:
             context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
             if self.client_cert_file is not None:
-                context.load_cert_chain(self.client_cert_file, self.client_key_file)
+                # An encrypted key is refused: OpenSSL would ask on the terminal, and wait for ever.
+                context.load_cert_chain(self.client_cert_file, self.client_key_file, lambda: "")
         except (OSError, ssl.SSLError) as error:
             files = [self.ca_file, self.client_cert_file, self.client_key_file]
             raise ConfigurationError(

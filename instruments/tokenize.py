@@ -68,7 +68,7 @@ class Inquiry:
         """All that GET /v1/models lists; there is at least one. NotOffered where there is no such list."""
         try:
             found = [_model(one) for one in self._ask("GET", "/v1/models")["data"]]
-        except (LookupError, TypeError, AttributeError, ValueError):
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError):  # 1e999 is no length
             raise self._odd("/v1/models", 'a list of models under "data"') from None
         if not found:
             raise ConfigurationError(f"{self._place} serves no model", expected="one in GET /v1/models")
@@ -86,7 +86,7 @@ class Inquiry:
         answer = self._ask("POST", TOKENIZE, body)
         try:
             return int(answer["count"])
-        except (LookupError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError, OverflowError):
             raise self._odd(TOKENIZE, 'a number under "count"') from None
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -164,13 +164,23 @@ def _model(listed: Mapping[str, Any]) -> ServedModel:
 
 
 def _parts(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is none, an IPv6 address without its bracket
-        usable = False
-    if not usable:
+    parts = address_of(url)
+    if parts is None:
+        # What stands before an @ may be a password, however little the rest looks like an address.
+        shown = "…@" + url.rpartition("@")[2] if "@" in url else url
         raise ConfigurationError(
-            f"{url!r} is not a base URL", expected="http://HOST[:PORT] or https://HOST[:PORT]"
+            f"{shown!r} is not a base URL", expected="http://HOST[:PORT] or https://HOST[:PORT]"
         )
     return parts
+
+
+def address_of(url: str) -> SplitResult | None:
+    """The parts of an address that can be asked, or None where it is none."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")  # as the resolver will have it: no label is empty, or too long
+    except ValueError:  # a port that is none, an IPv6 address without its bracket, a name that is none
+        return None
+    sendable = parts.path.isascii() and not any(c <= " " or c == "\x7f" for c in host + parts.path)
+    return parts if parts.scheme in ("http", "https") and host and port != 0 and sendable else None

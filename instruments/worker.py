@@ -2,8 +2,8 @@
 
 It is given a WorkOrder on its standard input, says "ready" in a line, starts at the instant that the next
 line of its input names, and writes its journal. The end of its input is the order to stop: a parent that
-was killed leaves nothing running. Ctrl-C on a terminal reaches a whole group of processes, and is the
-parent's to deal with.
+was killed leaves nothing running. Ctrl-C and SIGTERM reach whole groups of processes, and are the parent's
+to deal with.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from instruments.plan import LoadPlan, Share
 from instruments.selfcheck import SelfCheck
 from instruments.target import Target
 from instruments.transport.http import HttpTransport
+from instruments.transport.stamps import kernel_stamps
 from instruments.workloads import Workload
 from instruments.workloads.vocabulary import Vocabulary
 
@@ -64,6 +65,7 @@ class WorkOrder:
 def run(order: WorkOrder, orders: int, answers: BinaryIO) -> None:
     """Run an order; `orders` is the descriptor that brings the start and, by its end, the stop."""
     loop = SocketLoop()
+    loop.may_nap = kernel_stamps()
     requests = order.workload.requests(order.model, order.seed, order.vocabulary)
     plan = LoadPlan(
         order.name, requests, order.workload.arrivals, order.limits, order.description,
@@ -122,7 +124,8 @@ def _raise_descriptor_limit() -> None:
 
 def main() -> int:
     """The process. What goes wrong with the order is its last line; a mistake of ours is a traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # which reach whole groups: the parent says when to stop
+        signal.signal(number, signal.SIG_IGN)
     _raise_descriptor_limit()
     orders, answers = sys.stdin.fileno(), sys.stdout.buffer
     (length,) = _LENGTH.unpack(_exactly(orders, _LENGTH.size))

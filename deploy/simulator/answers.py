@@ -62,12 +62,13 @@ class Answers:
         if generation.fault.status:
             self._refuse(connection, request, generation)
             return
-        connection.generation = generation
         head = Head(generation.request_id, self._model, int(time.time()))
         if ask.stream:
             self._stream(connection, request, generation, head)
         else:
             generation.emit = self._whole(connection, request, generation, head)
+        connection.generation = generation
+        generation.mishap = connection.mishap
         self._engine.submit(generation)
 
     def _generation(self, ask: Ask, name: str | None, arrival: Arrival) -> Generation:
@@ -198,11 +199,12 @@ class Answers:
                 self._engine.resume(generation)
 
         generation.emit = wait
-        self._timers.at(generation.arrival_ns + held_ns // 2, begin)
-        self._timers.at(generation.arrival_ns + held_ns, finish)
+        self._timers.at(generation.arrival_ns + held_ns // 2, begin, connection.mishap)
+        self._timers.at(generation.arrival_ns + held_ns, finish, connection.mishap)
 
     def _later(self, connection: Connection, generation: Generation, ping: bytes, due_ns: int) -> None:
-        self._timers.at(due_ns, partial(self._comment, connection, generation, ping, due_ns))
+        comment = partial(self._comment, connection, generation, ping, due_ns)
+        self._timers.at(due_ns, comment, connection.mishap)
 
     def _comment(self, connection: Connection, generation: Generation, ping: bytes, due_ns: int) -> None:
         """One keep-alive comment, and the next as long as the answer is being given."""

@@ -3,6 +3,7 @@ it is wrong.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -84,7 +85,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
         given = json.loads(body)
     except json.JSONDecodeError as error:
         raise bad_shape("json_invalid", f"body.{error.pos}", f"JSON decode error: {error.msg}", {}) from None
-    except (UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no UTF-8, more digits than Python reads, too deep
         raise bad_shape("json_invalid", "body", "There was an error parsing the body", {}) from None
     if not isinstance(given, dict):
         message = "Input should be a valid dictionary or object to extract fields from"
@@ -123,7 +124,10 @@ def _number(given: Mapping[str, Any], name: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise bad_shape("float_parsing", f"body.{name}", "Input should be a valid number", value)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # as JSON's 1e999 is read: it lies outside of every range
+        return math.inf if value > 0 else -math.inf
 
 
 def _integer(given: Mapping[str, Any], name: str) -> int | None:

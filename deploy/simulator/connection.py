@@ -4,6 +4,7 @@ generation.
 
 from __future__ import annotations
 
+import traceback
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,16 @@ class Connection:
         """Close now, so that the client sees a reset."""
         self._go()
         self.line.reset()
+
+    def mishap(self) -> None:
+        """What nobody foresaw, the exception that is being handled: say it, and cut this client off; it is
+        not the others' fault.
+        """
+        traceback.print_exc()
+        if self._request is not None:
+            self._answers.count(self._request, 500)
+            self._request = None
+        self.reset()
 
     def _read(self) -> None:
         if self._lobby.present.get(self.line.fd) is not self:

@@ -100,7 +100,12 @@ class Engine:
             if self._gathers:
                 while upto < count and dues[upto] <= now_ns:
                     upto += 1
-            sent_ns = generation.emit(first, upto)  # type: ignore[misc]  # whoever submits has set it
+            try:
+                sent_ns = generation.emit(first, upto)  # type: ignore[misc]  # whoever submits has set it
+            except Exception:
+                generation.mishap()
+                self.abort(generation)  # if that did not: the slot is the next one's
+                continue
             if not sent_ns:
                 heapq.heappop(agenda)
                 generation.parked = True

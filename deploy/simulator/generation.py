@@ -1,5 +1,6 @@
 """Generation: one request in the engine, and the truth about it."""
 
+import traceback
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ class Generation:
 
     `ends` says how many tokens are out after each chunk; `chunk_dues` and `stamps` when each was due, and
     when it went. A fault that ends the stream is one more chunk, of no token. An answer that is not
-    streamed is one chunk. `ending` is the finish that it will come to, if it is not cancelled.
+    streamed is one chunk. `ending` is the finish that it will come to, if it is not cancelled. `mishap` is
+    called when `emit` raises.
     """
 
     ask: Ask
@@ -38,6 +40,7 @@ class Generation:
     fault: Fault = NONE
     ending: str = "length"
     emit: Emit | None = None
+    mishap: Callable[[], None] = traceback.print_exc
     headers_ns: int = 0
     start_ns: int = 0
     dues: list[int] = field(default_factory=list)

@@ -80,7 +80,10 @@ class Server:
         for fd, events in self._watch.wait(wait_ns):
             connection = self._lobby.present.get(fd)
             if connection is not None:
-                connection.ready(events)
+                try:
+                    connection.ready(events)
+                except Exception:
+                    connection.mishap()
             elif fd in self._listeners:
                 self._accept(self._listeners[fd])
             elif fd == self._told.fileno():
@@ -88,7 +91,11 @@ class Server:
         self._timers.run()
         self._engine.deliver()
         while self._lobby.called:
-            self._lobby.next().advance()
+            connection = self._lobby.next()
+            try:
+                connection.advance()
+            except Exception:
+                connection.mishap()
             self._engine.deliver()
 
     def _spare_ns(self) -> int | None:
@@ -118,12 +125,12 @@ class Server:
             Connection(line, self._watch, self._lobby, self._answers, self._clock)
 
     def _each_second(self) -> None:
+        self._timers.at(monotonic_ns() + NS_PER_S, self._each_second)
         self._clock.sample()
         self._lobby.sweep()
         self._seconds += 1
         if self._seconds % COLLECT_EACH_S == 0 and not self._engine.running:
             gc.collect()
-        self._timers.at(monotonic_ns() + NS_PER_S, self._each_second)
 
     def _listen_to_signals(self) -> None:
         self._told.setblocking(False)

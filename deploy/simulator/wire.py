@@ -11,6 +11,7 @@ from functools import lru_cache
 from http import HTTPStatus
 
 HEAD_LIMIT = 4 * 1024 * 1024  # bytes; vLLM's own bound
+LENGTH_DIGITS = 18  # of a body; int() has a bound of its own, far beyond
 SERVER = "vllm-slo-simulator"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
@@ -89,8 +90,8 @@ class RequestReader:
 
     def _read_length(self, head: HttpRequest) -> bytes | None:
         text = head.headers.get("content-length", "0")
-        if not (text.isascii() and text.isdigit()):
-            raise MalformedError("Content-Length is no number")
+        if not (text.isascii() and text.isdigit() and len(text) <= LENGTH_DIGITS):
+            raise MalformedError("Content-Length is no number, or none that a body can have")
         if len(self._buffer) < (length := int(text)):
             return None
         body = bytes(self._buffer[:length])
@@ -104,6 +105,8 @@ class RequestReader:
                 size = int(bytes(self._buffer[:end]).split(b";")[0], 16)
             except ValueError:
                 raise MalformedError("a chunk's size is no number") from None
+            if size < 0:
+                raise MalformedError("a chunk's size is negative")
             if len(self._buffer) < end + 2 + size + 2:
                 return None
             if self._buffer[end + 2 + size : end + 4 + size] != b"\r\n":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import selectors
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +20,7 @@ from typing import IO
 from instruments.calibration.truth import ClientError, compared, read_truths
 from instruments.errors import ConfigurationError, SloError
 from instruments.fleet import LoadSpec, run_load
+from instruments.journal import whole_run
 from instruments.limits import RunLimits
 from instruments.records import ClientCheck
 from instruments.target import Target
@@ -33,6 +36,8 @@ TOKENS_PER_S = 20_000
 SHORTEST_GAP_MS = 10.0
 MODEL = "tiny"
 ROOT = Path(__file__).resolve().parents[2]
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 _READY = re.compile(r"on (https?://\S+)")
 
 
@@ -99,6 +104,7 @@ class KnownServer:
                 stderr=self._said,
                 start_new_session=True,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
         except OSError as error:
             self._said.close()
@@ -184,7 +190,7 @@ def _level(
     name = f"calibration-{profile.name}-{streams}"
     trace, journal = folder / f"{name}.server.jsonl", folder / f"{name}.jsonl"
     trace.parent.mkdir(parents=True, exist_ok=True)
-    for old in (trace, journal):
+    for old in (trace, *(part for part in folder.glob("*.jsonl") if whole_run(part) == journal)):
         old.unlink(missing_ok=True)
     workload = SyntheticWorkload(
         id=name,
@@ -209,6 +215,11 @@ def _level(
         run = run_load(spec)
     # The server writes its log to the end before it goes.
     return Level(profile.name, streams, compared(run, read_truths(trace)), run.client, processes)
+
+
+def _end_with_parent() -> None:
+    """In the child: ask the kernel for SIGTERM when the parent is gone, however it went."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager

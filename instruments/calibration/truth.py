@@ -26,6 +26,7 @@ class Truth:
 
     arrival_ns: int
     sends_ns: tuple[int, ...]
+    dues_ns: tuple[int, ...] = ()  # when it should have sent, where it says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class ClientError:
     requests: int  # that were due
     compared: int  # of these, completed and found in the server's log
     chunks: int
+    uneven: int  # answers compared of which the client saw another number of chunks than the server sent
     ttft_p99_error_s: float | None
     itl_p99_error_s: float | None
     chunk_error_p50_s: float | None
@@ -47,12 +49,19 @@ class ClientError:
     chunk_error_max_s: float | None
     send_error_p50_s: float | None
     send_error_p99_s: float | None
+    server_late_p99_s: float | None = (
+        None  # how much later than it was told to the server sent: its own error
+    )
 
     @property
     def error_p99_s(self) -> float | None:
-        """How late a single stamp is at p99: the larger of both kinds, sent and received."""
-        known = [one for one in (self.chunk_error_p99_s, self.send_error_p99_s) if one is not None]
-        return max(known, default=None)
+        """How late a single stamp is at p99: the larger of both kinds, sent and received.
+
+        None where either is not known, or where the chunks of an answer could not be laid beside the truth.
+        """
+        if self.chunk_error_p99_s is None or self.send_error_p99_s is None or self.uneven:
+            return None
+        return max(self.chunk_error_p99_s, self.send_error_p99_s)
 
 
 def read_truths(trace: Path) -> dict[str, Truth]:
@@ -68,7 +77,8 @@ def read_truths(trace: Path) -> dict[str, Truth]:
     for number, line in enumerate(lines[:-1], start=1):
         try:
             told = json.loads(line)
-            truths[told["request_id"]] = Truth(told["arrival_ns"], tuple(told["sends"]))
+            sends, dues = tuple(told["sends"]), tuple(told.get("dues", ()))
+            truths[told["request_id"]] = Truth(told["arrival_ns"], sends, dues)
         except (ValueError, LookupError, TypeError) as error:
             raise JournalError(
                 f"{trace}:{number} is not a line of a known-timing server's log",
@@ -100,6 +110,7 @@ def compared(run: LoadRun, truths: Mapping[str, Truth]) -> ClientError:
         requests=len(run.records),
         compared=len(pairs),
         chunks=len(chunks),
+        uneven=sum(len(record.chunks_ns) != len(truth.sends_ns) for record, truth in pairs),
         ttft_p99_error_s=_difference(map(_ttft_ns, pairs), (t.sends_ns[0] - t.arrival_ns for _, t in pairs)),
         itl_p99_error_s=_difference(
             (gap for record, _ in pairs for gap in _gaps(record.chunks_ns)),
@@ -110,6 +121,9 @@ def compared(run: LoadRun, truths: Mapping[str, Truth]) -> ClientError:
         chunk_error_max_s=_quantile_s([abs(error) for error in chunks], 1.0),
         send_error_p50_s=_quantile_s(sends, 0.5),
         send_error_p99_s=_quantile_s([abs(error) for error in sends], 0.99),
+        server_late_p99_s=_quantile_s(
+            [s - d for _, truth in pairs for s, d in zip(truth.sends_ns, truth.dues_ns, strict=False)], 0.99
+        ),
     )
 
 

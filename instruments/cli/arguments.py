@@ -13,6 +13,10 @@ ARRIVALS = ("constant", "poisson", "gamma", "burst", "ramp", "stages")
 TRACES = ("jsonl", "sharegpt", "mooncake", "azure")
 APIS = ("chat", "completions", "generate")
 
+PROMPT_HELP = (
+    "N, or A:B for A to B evenly (default: 24, or the fewest that the chat template leaves room for)"
+)
+STAGES_FORM = "RATE:SECONDS,RATE:SECONDS,…"
 EPILOG = """\
 examples:
   64 users who ask again as soon as they are answered, 512 requests in all:
@@ -129,7 +133,7 @@ def _arrivals(parser: argparse.ArgumentParser) -> None:
 def _content(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("lengths, or whole workloads")
     add = group.add_argument
-    add("--prompt-tokens", type=length, metavar="L", help="N, or A:B for A to B evenly (default: 24)")
+    add("--prompt-tokens", type=length, metavar="L", help=PROMPT_HELP)
     add("--output-tokens", type=length, metavar="L", help="N or A:B (default: 32)")
     files = group.add_mutually_exclusive_group()
     files.add_argument("--workload", metavar="FILE.yaml[:ID]", help="a workload of a catalog's file")
@@ -140,7 +144,12 @@ def _content(parser: argparse.ArgumentParser) -> None:
 
 def _limits(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("limits: a run that breaks one is stopped, and says so").add_argument
-    add("--time-bound", type=positive, default=3600.0, metavar="S", help="of the whole run (default: 3600)")
+    add(
+        "--time-bound",
+        type=positive,
+        metavar="S",
+        help="of the whole run (default: 3600, or --duration and a whole answer where that is longer)",
+    )
     in_a_row = RunLimits().consecutive_failures
     text = f"failures in a row (default: {in_a_row}; 0: any number)"
     add("--failures-in-a-row", type=whole, default=in_a_row, metavar="N", help=text)
@@ -188,6 +197,8 @@ def _number(
 
 positive = _number("a number above 0", lambda value: 0 < value < math.inf, float)
 duration = _number("seconds, 0 or more", lambda value: 0 <= value < math.inf, float)
+stage_rate = _number("a stage's rate, 0 or more a second", lambda value: 0 <= value < math.inf, float)
+stage_seconds = _number("a stage's seconds, above 0", lambda value: 0 < value < math.inf, float)
 share = _number("a share from 0 to 1", lambda value: 0 <= value <= 1, float)
 count = _number("a whole number from 1 up", lambda value: value >= 1, int)
 whole = _number("a whole number from 0 up", lambda value: value >= 0, int)
@@ -213,4 +224,6 @@ def length(text: str) -> int | tuple[int, int]:
 def stages(text: str) -> tuple[tuple[float, float], ...]:
     """`rate:seconds` with commas between."""
     pairs = [one.partition(":") for one in text.split(",")]
-    return tuple((duration(rate), positive(seconds)) for rate, _, seconds in pairs)
+    if not all(colon for _, colon, _ in pairs):
+        raise argparse.ArgumentTypeError(f"expected {STAGES_FORM}, seen {text!r}")
+    return tuple((stage_rate(rate), stage_seconds(seconds)) for rate, _, seconds in pairs)

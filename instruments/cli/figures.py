@@ -48,7 +48,7 @@ def latencies(summary: RunSummary) -> dict[str, Distribution]:
     pooled = {"itl_s": summary.itl_s, "chunk_gap_s": summary.chunk_gap_s}
     return {
         # The gaps of one answer are not independent of each other: an interval would promise too much.
-        name: distribution(pooled[name] or (), summary.completed if pooled[name] is None else 0, alone=False)
+        name: distribution(pooled[name] or (), summary.undefined.get(name, 0), alone=False)
         if name in pooled
         else distribution(summary.distributions[name], summary.undefined[name])
         for name in LATENCIES

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instruments.arrivals import (
+    ArrivalProcess,
     Arrivals,
     Burst,
     ClosedLoop,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 BY_HAND = "by-hand"
 PROMPT_TOKENS, OUTPUT_TOKENS = 24, 32
+ALONE = ("mooncake", "azure")  # formats of traces without conversations
 ENDLESS = 1_000_000_000  # requests of users who ask until the time is over
 # What each kind of arrivals needs, and what it may have, beyond --rate.
 BELONGS = {
@@ -58,9 +60,9 @@ def load_of(options: argparse.Namespace, seed: int) -> Load:
     """The load. ConfigurationError for options that do not go together."""
     try:
         if options.workload is not None:
-            return _from_catalog(options)
+            return _from_catalog(options, seed)
         _only_with(options, "--trace", options.trace is not None, ("trace_format", "speed"))
-        return _from_trace(options) if options.trace is not None else _synthetic(options, seed)
+        return _from_trace(options, seed) if options.trace is not None else _synthetic(options, seed)
     except ValueError as error:  # a workload's or an arrival process's own bounds
         raise ConfigurationError("the options do not make a load", seen=str(error)) from None
 
@@ -68,13 +70,13 @@ def load_of(options: argparse.Namespace, seed: int) -> Load:
 def _synthetic(options: argparse.Namespace, seed: int) -> Load:
     arrivals = _arrivals(options) or _closed(options, options.users or 1)
     warmup = options.warmup or 0
-    measured = options.requests or _requests_within(arrivals, seed, options.duration) - warmup
-    if measured < 1:
-        raise ConfigurationError(
-            "the load has no request to measure",
-            expected="more arrivals within the time than --warmup takes",
-            seen=f"{measured + warmup} arrivals, {warmup} of them warm-up",
-        )
+    ends = isinstance(arrivals, Ramp | Stages) or options.duration is not None
+    if options.requests is None and not ends:
+        raise ConfigurationError("nothing says when the load ends", expected="--requests N or --duration S")
+    asked = None if options.requests is None else options.requests + warmup
+    total = _within(arrivals, seed, options.duration, asked)
+    _enough(total, warmup, asked, arrivals)
+    measured = options.requests or (ENDLESS if total is None else total - warmup)
     workload = SyntheticWorkload(
         id=BY_HAND,
         description="asked for on the command line",
@@ -86,10 +88,10 @@ def _synthetic(options: argparse.Namespace, seed: int) -> Load:
         stream=not options.no_stream,
         arrival_process=arrivals,
     )
-    return Load(workload, None if measured == ENDLESS else warmup + measured, options.duration)
+    return Load(workload, total, options.duration)
 
 
-def _from_trace(options: argparse.Namespace) -> Load:
+def _from_trace(options: argparse.Namespace, seed: int) -> Load:
     from instruments.workloads.files import FileWorkload
 
     if options.trace_format is None:
@@ -98,6 +100,15 @@ def _from_trace(options: argparse.Namespace) -> Load:
         raise ConfigurationError(
             "--prompt-tokens does not go with --trace: its lines say how long prompts are"
         )
+    if options.output_tokens is not None and options.trace_format != "jsonl":
+        raise ConfigurationError(
+            f"--output-tokens does not go with --trace-format {options.trace_format}: "
+            "its lines say how long answers are"
+        )
+    if options.users is None:
+        _only_with(options, "--users", False, ("user_ramp",))
+        if options.trace_format in ALONE:
+            _only_with(options, "--users or a trace of conversations", False, ("think",))
     workload = FileWorkload(
         id=BY_HAND,
         description="recorded requests, asked for on the command line",
@@ -112,10 +123,10 @@ def _from_trace(options: argparse.Namespace) -> Load:
         stream=not options.no_stream,
         arrival_process=_arrivals(options),
     )
-    return _of_workload(workload, options.duration)
+    return _of_workload(workload, options.duration, seed, exactly=options.requests is not None)
 
 
-def _from_catalog(options: argparse.Namespace) -> Load:
+def _from_catalog(options: argparse.Namespace, seed: int) -> Load:
     """A workload of a file; what the file says cannot be said here too."""
     from instruments.catalog import load_yaml
     from instruments.workloads.catalog import CatalogWorkload
@@ -133,24 +144,29 @@ def _from_catalog(options: argparse.Namespace) -> Load:
             f"{file} has no workload {wanted!r}" if wanted else f"{file} has more than one workload",
             expected=f"--workload {file}:ID with one of {', '.join(ids)}",
         )
-    return _of_workload(chosen[0], options.duration)
+    return _of_workload(chosen[0], options.duration, seed, exactly=False)
 
 
-def _of_workload(workload: AnyWorkload, duration_s: float | None) -> Load:
+def _of_workload(workload: AnyWorkload, duration_s: float | None, seed: int, *, exactly: bool) -> Load:
     """With the number of its requests, where no conversation makes it unknown."""
     if isinstance(workload, SyntheticWorkload):
         sessions = workload.requests_warmup + workload.requests_measured + workload.requests_cooldown
         alone = all(recipe.turns == 1 for recipe in workload.recipes())
     else:
         sessions = workload.check()
-        alone = workload.api != "chat" or workload.format in ("mooncake", "azure")
-    return Load(workload, sessions if alone else None, duration_s)
+        alone = workload.api != "chat" or workload.format in ALONE
+    total = _within(workload.arrivals, seed, duration_s, sessions)
+    _enough(total, workload.requests_warmup, sessions if exactly else None, workload.arrivals)
+    return Load(workload, total if alone else None, duration_s)
 
 
 def _arrivals(options: argparse.Namespace) -> Arrivals | None:
     """The arrival process that is asked for; None where nothing is said of it."""
     kind = options.arrivals or ("stages" if options.stages else "constant")
     opened = options.arrivals is not None or options.stages is not None or options.rate is not None
+    if options.stages is not None and (options.users is not None or options.rate is not None):
+        other = "rate" if options.users is None else "users"
+        raise ConfigurationError(f"--stages does not go with {_flag(other)}: each stage has its own rate")
     if options.users is not None:
         _only_with(options, "--rate", False, ("arrivals", *ARRIVAL_OPTIONS))
         return _closed(options, options.users)
@@ -189,15 +205,30 @@ def _closed(options: argparse.Namespace, users: int) -> ClosedLoop:
     return ClosedLoop(users, options.think or 0.0, options.user_ramp or 0.0)
 
 
-def _requests_within(arrivals: Arrivals, seed: int, duration_s: float | None) -> int:
-    """How many requests a load without --requests has."""
-    ends = isinstance(arrivals, Ramp | Stages)
-    if duration_s is None and not ends:
-        raise ConfigurationError("nothing says when the load ends", expected="--requests N or --duration S")
+def _within(arrivals: ArrivalProcess, seed: int, duration_s: float | None, asked: int | None) -> int | None:
+    """How many sessions become due of those `asked`, or of any number; None where nobody knows before."""
     if isinstance(arrivals, ClosedLoop):
-        return ENDLESS
+        return asked
     bound_ns = float("inf") if duration_s is None else duration_s * NANOSECONDS
-    return sum(1 for _ in takewhile(lambda due_ns: due_ns < bound_ns, arrivals.due_ns(seed)))
+    return sum(1 for _ in takewhile(lambda due_ns: due_ns < bound_ns, islice(arrivals.due_ns(seed), asked)))
+
+
+def _enough(total: int | None, warmup: int, asked: int | None, arrivals: ArrivalProcess) -> None:
+    """ConfigurationError where there is nothing to measure, or a schedule yields less than was asked for."""
+    if total is None:
+        return
+    if total <= warmup:
+        raise ConfigurationError(
+            "the load has no request to measure",
+            expected="more requests within the time, or in the file, than the warm-up takes",
+            seen=f"{total} requests, {warmup} of them warm-up",
+        )
+    if asked is not None and total < asked and isinstance(arrivals, Ramp | Stages):
+        raise ConfigurationError(
+            f"--requests {asked - warmup} is more than the arrivals yield",
+            expected=f"at most {total - warmup}, or longer stages or a longer ramp",
+            seen=f"{total} arrivals" + (f", {warmup} of them warm-up" if warmup else ""),
+        )
 
 
 def _length(given: int | tuple[int, int] | None, default: int) -> int | Uniform:

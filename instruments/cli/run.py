@@ -9,7 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from instruments.arrivals import ArrivalProcess, ClosedLoop, Replay
 from instruments.cli.arguments import add_run_arguments
 from instruments.cli.load import Load, load_of
+from instruments.cli.room import room_of
 from instruments.cli.server import Served, ask, target_of
 from instruments.cli.summary import say
 from instruments.errors import ConfigurationError, JournalError
@@ -31,6 +33,7 @@ from instruments.workloads.synthetic import SyntheticWorkload
 
 DEFAULT_FOLDER = Path("results") / "by-hand"
 ANY_NUMBER = 1_000_000_000
+LONGEST_S = 3600.0  # of a run, where nothing is said of it
 STANDS_BACK = 10  # nice: a tenth of the processor time that the one which sends may have
 
 add_arguments = add_run_arguments
@@ -48,12 +51,13 @@ def run(options: argparse.Namespace) -> int:
     journal = _new_journal(options.journal)
     if options.insecure:
         _warn("WARNING: the server's certificate is NOT verified; a key that is sent may be read by others")
-    due = DueByNow(load.workload.arrivals, seed, load.total, load.duration_s)
+    due = _due(load, seed)
     with ExitStack() as stack:
         watchers: list[Callable[[Progress], None]] = []
         if options.metrics_port is not None:
             watchers.append(_metrics(stack, journal.stem, options, due))
-        served = ask(target, options.model, options.api or "chat", lengths=not _carries_prompts(load))
+        served = ask(target, options.model, load.workload.api, lengths=not _carries_prompts(load))
+        load = _with_room(load, options, served)
         spec = _spec(options, load, target, served, seed, journal)
         if not options.quiet:
             view = live_view(journal.stem, load.total, load.duration_s, sys.stderr, due=due)
@@ -71,10 +75,31 @@ def run(options: argparse.Namespace) -> int:
     return interrupted or exit_status
 
 
+def _due(load: Load, seed: int) -> DueByNow | None:
+    """What is due by now. None for an open loop of conversations, whose later turns wait for answers."""
+    if load.total is None and not isinstance(load.workload.arrivals, ClosedLoop):
+        return None
+    return DueByNow(load.workload.arrivals, seed, load.total, load.duration_s)
+
+
+def _with_room(load: Load, options: argparse.Namespace, served: Served) -> Load:
+    """The load with prompts that can differ. ConfigurationError where those that were asked for cannot."""
+    if not isinstance(load.workload, SyntheticWorkload):
+        return load
+    given = options.prompt_tokens is not None or options.workload is not None
+    workload = room_of(load.workload, served.vocabulary, given=given)
+    if workload.prompt_tokens != load.workload.prompt_tokens:
+        # Said in any case: --quiet is about progress, and this is about what is measured.
+        _warn(
+            f"prompts of {workload.prompt_tokens} tokens: the fewest that the chat template leaves room for"
+        )
+    return replace(load, workload=workload)
+
+
 def _spec(
     options: argparse.Namespace, load: Load, target: Target, served: Served, seed: int, journal: Path
 ) -> LoadSpec:
-    longest_s = max(options.time_bound, (load.duration_s or 0.0) + target.timeouts.total_s)
+    longest_s = options.time_bound or max(LONGEST_S, (load.duration_s or 0.0) + target.timeouts.total_s)
     return LoadSpec(
         name=journal.stem,
         workload=load.workload,
@@ -160,7 +185,7 @@ def _new_journal(asked: Path | None) -> Path:
 
 
 def _metrics(
-    stack: ExitStack, name: str, options: argparse.Namespace, due: DueByNow
+    stack: ExitStack, name: str, options: argparse.Namespace, due: DueByNow | None
 ) -> Callable[[Progress], None]:
     from instruments.export import MetricsPort
 
@@ -172,17 +197,19 @@ def _metrics(
 
 def _all(watchers: list[Callable[[Progress], None]]) -> Callable[[Progress], None]:
     """One watcher of many. This process only looks on: from now on it stands back where cores are few."""
-    stood_back = False
 
     def watch(progress: Progress) -> None:
-        nonlocal stood_back
-        if not stood_back:
-            stood_back = True
-            os.nice(STANDS_BACK)
+        _stand_back()
         for watcher in watchers:
             watcher(progress)
 
     return watch
+
+
+@cache
+def _stand_back() -> None:
+    """Once a process: who has stood back cannot come forward again, and need not go further."""
+    os.nice(STANDS_BACK)
 
 
 def _what_there_is(journal: Path) -> LoadRun:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from instruments.errors import ConfigurationError
 from instruments.limits import RequestTimeouts
 from instruments.target import Target
-from instruments.tokenize import Inquiry, NotOffered, vocabulary_of
+from instruments.tokenize import Inquiry, NotOffered, address_of, vocabulary_of
 from instruments.workloads.vocabulary import WORDS_AS_TOKENS, Vocabulary
 
 TLS_OPTIONS = ("ca_file", "client_cert", "client_key", "insecure")
@@ -95,19 +94,20 @@ def _key(name: str) -> str:
 
 
 def _check_address(option: str, url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
-    except ValueError:  # a port that is none, an IPv6 address without its bracket
-        usable = False
-    if usable and "@" in parts.netloc:  # which others could read in the list of processes
+    if "@" in url:  # before anything else: what stands before it is never shown, whatever else is wrong
         raise ConfigurationError(
-            f"{option} holds a user or a password", expected="the address alone", hint="see --api-key-env"
+            f"{option} holds a user or a password",  # which others could read in the list of processes
+            expected="the address alone, without an @",
+            hint="see --api-key-env",
         )
-    if not usable or (option == "--proxy" and parts.scheme != "http"):
+    parts = address_of(url)
+    if parts is None or (option == "--proxy" and parts.scheme != "http"):
         schemes = "http://HOST:PORT" if option == "--proxy" else "http://HOST[:PORT] or https://HOST[:PORT]"
         raise ConfigurationError(f"{option} {url!r} is not an address", expected=schemes)
     if option == "--base-url" and (parts.query or parts.fragment or parts.path.rstrip("/").endswith("/v1")):
+        # A query may hold a key.
+        shown = parts._replace(query="", fragment="").geturl()
         raise ConfigurationError(
-            f"{option} {url!r} is more than a base URL", expected="what stands before /v1/chat/completions"
+            f"{option} is more than a base URL: {shown!r}{' with a query' if parts.query else ''}",
+            expected="what stands before /v1/chat/completions",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import IntEnum
 from pathlib import Path
 
@@ -23,12 +24,14 @@ class Exit(IntEnum):
 def say(run: LoadRun, journal: Path, *, as_json: bool) -> Exit:
     """Print the summary of a run on standard output; returns the status that it deserves."""
     summary = summarize(run)
+    encoding = sys.stdout.encoding or "utf-8"
     if as_json:
-        text = json.dumps(document(run, summary, journal), indent=2, ensure_ascii=False)
+        escaped = encoding.lower() not in ("utf-8", "utf8")
+        text = json.dumps(document(run, summary, journal), indent=2, ensure_ascii=escaped)
     else:
         text = table(run, summary, journal)
     # A server's words may hold what the stream's encoding does not.
-    print(text.encode("utf-8", "replace").decode())  # noqa: T201 - a command line speaks here
+    print(text.encode(encoding, "replace").decode(encoding))  # noqa: T201 - a command line speaks here
     return status(summary)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from instruments.cli.figures import CONFIDENCE, LATENCIES, Distribution, Interval, latencies, read_lag_s
-from instruments.records import ClientCheck, LoadRun, Outcome
+from instruments.records import ClientCheck, LoadRun, Outcome, Phase
 from instruments.statistics import RunSummary
 
 HEAD = ("ms", "count", "mean", "p50", "p90", "p95", "p99", "max")
@@ -21,10 +21,10 @@ def table(run: LoadRun, summary: RunSummary, journal: Path) -> str:
         _load(run, journal),
         _requests(summary),
         _latencies(summary),
-        _client(summary),
-        _doubts(summary),
+        _client(run, summary),
+        _doubts(run, summary),
     )
-    return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines)
+    return "\n\n".join("\n".join(map(_printable, lines)) for lines in map(list, blocks) if lines)
 
 
 def _load(run: LoadRun, journal: Path) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _cells(label: str, one: Distribution) -> Sequence[str]:
     )
 
 
-def _client(summary: RunSummary) -> Iterator[str]:
+def _client(run: LoadRun, summary: RunSummary) -> Iterator[str]:
     check = summary.client
     if check is None:
         yield _row("client", "not known: the run ended before the client had looked at itself")
@@ -99,7 +99,11 @@ def _client(summary: RunSummary) -> Iterator[str]:
         f"sent {_ms(summary.send_lag_p99_s)} ms late at p99; read {_ms(lag.p99)} ms late at p99, "
         f"{_ms(lag.max)} ms at most; loop {_ms(check.loop_lag_p99_s)} ms at p99",
     )
-    yield _row("stamps", f"by {_clock(check)}; late by {_ms(summary.stamp_error_s)} ms at p99 at most")
+    assumed = (
+        "" if (run.description.get("calibration") or {}).get("error_p99_s") else " (assumed, not calibrated)"
+    )
+    late = f"late by {_ms(summary.stamp_error_s)} ms at p99 at most{assumed}"
+    yield _row("stamps", f"by {_clock(check)}; {late}")
     yield _row("", _resources(check))
 
 
@@ -117,20 +121,22 @@ def _clock(check: ClientCheck) -> str:
     return clocks.get(check.stamps, f"{check.stamps} clocks")
 
 
-def _doubts(summary: RunSummary) -> Iterator[str]:
+def _doubts(run: LoadRun, summary: RunSummary) -> Iterator[str]:
     for reason in summary.void:
         yield f"VOID: {reason}"
     if summary.stopped_because is not None:
         yield f"STOPPED: {summary.stopped_because}"
     for problem in summary.problems:
         yield f"doubt: {problem}"
-    errors = Counter((one.outcome, one.error) for one in summary.records if one.error)
-    for (outcome, error), count in errors.most_common(ERRORS_SHOWN):
-        yield f"{count:,} {outcome}: {_printable(error or '')}"
+    # Of all records: what failed in the warm-up may be all that there is to see of what is wrong.
+    errors = Counter((one.outcome, one.phase, one.error) for one in run.records if one.error)
+    for (outcome, phase, error), count in errors.most_common(ERRORS_SHOWN):
+        when = "" if phase is Phase.MEASURED else f" of the {phase}"
+        yield f"{count:,} {outcome}{when}: {error}"
 
 
 def _printable(text: str) -> str:
-    """Without control characters: a server's error must not steer a terminal."""
+    """Without control characters: a server's words must not steer a terminal."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 

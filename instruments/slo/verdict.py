@@ -123,8 +123,15 @@ def evaluate(summary: RunSummary, objective: ServiceLevelObjective) -> Verdict:
 def _bad_requests(
     summary: RunSummary, objective: ServiceLevelObjective, late_s: float = 0.0
 ) -> tuple[Sequence[RequestRecord], int]:
-    """The requests that an objective speaks of, and how many are bad if stamps were late by so much."""
-    judged = [record for record in summary.records if record.outcome is not Outcome.CANCELLED]
+    """The requests that an objective speaks of, and how many are bad if stamps were late by so much.
+
+    A client that left on purpose says nothing, unless it had waited for longer than the limit by then.
+    """
+    judged = [
+        record
+        for record in summary.records
+        if record.outcome is not Outcome.CANCELLED or _outwaited(record, objective, late_s)
+    ]
     indicator = INDICATORS[objective.indicator]
     if indicator.of is None:
         limits = objective.per_request
@@ -133,6 +140,25 @@ def _bad_requests(
     if objective.indicator == "tpot_s":  # an answer of one token has no cadence to judge
         judged = [record for record in judged if record.completion_tokens != 1]
     return judged, sum(not is_good(record, limits, late_s) for record in judged)
+
+
+def _outwaited(record: RequestRecord, objective: ServiceLevelObjective, late_s: float) -> bool:
+    """Whether a client that left had already waited for longer than a limit on a latency.
+
+    To leave such a request out would make a slow server look the better, the more of its users lose patience.
+    """
+    timed = INDICATORS[objective.indicator].unit == "s"
+    limits = {objective.indicator: objective.limit} if timed else objective.per_request
+    for name, limit in limits.items():
+        begun_ns = record.due_ns if "from_due" in name else record.sent_ns
+        until_ns = record.left_ns
+        if name.startswith("ttft") and record.first_token_ns is not None:
+            until_ns = record.first_token_ns
+        if name == "tpot_s" or begun_ns is None or until_ns is None:
+            continue  # how the rest of an answer would have come is not known
+        if (until_ns - begun_ns) / 1e9 + late_s > limit:
+            return True
+    return False
 
 
 def _estimate(

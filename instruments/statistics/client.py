@@ -16,12 +16,13 @@ from instruments.records import ClientCheck
 class ClientBounds:
     """What a client must keep for its run to count. Times in seconds, shares 0 to 1."""
 
-    send_lag_p99_s: float = 0.1  # of requests: sent after they were due
+    send_lag_p99_s: float = 0.1  # of an open loop's requests: sent after they were due
     loop_lag_p99_s: float = 0.25  # of the loop: awake after it meant to be
     gc_pause_max_s: float = 0.1
     cpu_share: float = 0.95  # of the one core that an engine has
     rate_share: float = 0.01  # achieved against offered rate of an open loop
     littles_share: float = 0.05  # requests in flight as counted, against λW of the records
+    littles_excess_s: float = 0.005  # and later than their stamps say by more than this, in the mean
     requests_for_rates: int = 50  # with fewer, the last two say nothing
 
 
@@ -31,25 +32,32 @@ KERNEL_ERROR_S = 0.0005
 
 
 def stamp_error_s(
-    check: ClientCheck | None, calibrated_s: float | None, gap_s: float | None = None
+    check: ClientCheck | None,
+    calibrated_s: float | None,
+    *,
+    gap_s: float | None = None,
+    read_lag_s: float | None = None,
 ) -> float | None:
     """How late a stamp may be, at p99, in seconds; None when nobody knows.
 
     The calibrated error where there is one, else what the kernel's stamps are worth; where the client
-    stamped what it read itself, the lateness of its loop. And that again where the loop is later than the
+    stamped what it read itself, the lateness of its loop. And a lateness again where it is more than the
     usual gap between two chunks (`gap_s`): several then lie in one socket, and share the last one's stamp.
+    `read_lag_s`: of each answer the longest time that bytes lay in the kernel unread, p99.
     """
     if check is None:
         return None
-    merged = gap_s is not None and check.loop_lag_p99_s > gap_s
+    late_s = max(check.loop_lag_p99_s, read_lag_s or 0.0)
+    merged = gap_s is not None and late_s > gap_s
     if check.stamps == "kernel" and not merged:
         return KERNEL_ERROR_S if calibrated_s is None else calibrated_s
-    return max(check.loop_lag_p99_s, calibrated_s or 0.0)
+    return max(late_s, calibrated_s or 0.0)
 
 
 def void_reasons(
     check: ClientCheck | None,
     *,
+    open_loop: bool,
     send_lag_p99_s: float | None,
     offered_per_s: float | None,
     achieved_per_s: float | None,
@@ -58,7 +66,9 @@ def void_reasons(
 ) -> tuple[str, ...]:
     """Why the client's own numbers make a run void; empty when they do not."""
     found = [*_of_the_process(check, bounds)] if check is not None else []
-    if send_lag_p99_s is not None and send_lag_p99_s > bounds.send_lag_p99_s:
+    # A closed loop's user is due when its last answer ended: sent later, it has thought a little longer.
+    late = send_lag_p99_s is not None and send_lag_p99_s > bounds.send_lag_p99_s
+    if late and open_loop:
         found.append(
             f"requests were sent {send_lag_p99_s:.3g} s late at p99 (bound: {bounds.send_lag_p99_s:g} s)"
         )
@@ -83,7 +93,10 @@ def _of_the_counts(
     check: ClientCheck | None, offered_per_s: float | None, achieved_per_s: float | None, bounds: ClientBounds
 ) -> Iterator[str]:
     ratio = check.littles_ratio if check is not None else None
-    if ratio is not None and abs(ratio - 1) > bounds.littles_share:
+    # Of an answer that takes a millisecond, the time to notice its end is a large share, and no harm.
+    excess_s = (check.littles_excess_s if check is not None else None) or 0.0
+    apart = ratio is not None and abs(ratio - 1) > bounds.littles_share
+    if apart and abs(excess_s) > bounds.littles_excess_s:
         yield (
             f"{ratio:.3g} times as many requests were in flight as the records say "
             f"(Little's law; bound: {bounds.littles_share:.0%} apart)"

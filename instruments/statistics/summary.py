@@ -28,7 +28,7 @@ class RunSummary:
     output_tokens_per_s: float | None
     distributions: Mapping[str, tuple[float, ...]]  # by indicator, ascending, defined values only
     undefined: Mapping[str, int]  # completed requests for which the indicator is undefined
-    itl_s: tuple[float, ...] | None  # pooled and ascending; None when the server did not count
+    itl_s: tuple[float, ...] | None  # pooled and ascending; None when no answer tells its chunks' tokens
     chunk_gap_s: tuple[float, ...]
     send_lag_p99_s: float | None  # less the time that making a connection took
     client: ClientCheck | None
@@ -76,7 +76,7 @@ def summarize(run: LoadRun) -> RunSummary:
         prompt_tokens=_total(record.prompt_tokens for record in done),
         output_tokens_per_s=_per_second(output_tokens, duration_s),
         distributions=_distributions(done),
-        undefined=_undefined(done),
+        undefined=_undefined(done) | {"itl_s": sum(itl_s(record) is None for record in done)},
         itl_s=itl,
         chunk_gap_s=chunk_gaps,
         send_lag_p99_s=send_lag_p99_s,
@@ -84,10 +84,12 @@ def summarize(run: LoadRun) -> RunSummary:
         stamp_error_s=stamp_error_s(
             run.client,
             (run.description.get("calibration") or {}).get("error_p99_s"),
-            quantile(chunk_gaps, 0.5),
+            gap_s=quantile(chunk_gaps, 0.5),
+            read_lag_s=quantile(sorted((one.read_lag_ns or 0) / SECOND_NS for one in done), 0.99),
         ),
         void=void_reasons(
             run.client,
+            open_loop=bool(run.description.get("open_loop")),
             send_lag_p99_s=send_lag_p99_s,
             offered_per_s=offered_per_s,
             achieved_per_s=achieved_per_s,
@@ -139,12 +141,12 @@ def _undefined(done: list[RequestRecord]) -> dict[str, int]:
 
 
 def _gaps(done: list[RequestRecord]) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
-    """Pooled gaps between chunks, and between tokens where every answer tells how many its chunks had."""
+    """Pooled gaps between chunks, and between tokens of the answers that tell how many their chunks had."""
     chunks = _pooled(chunk_gap_s(record) for record in done)
     if done and all(record.chunk_tokens and set(record.chunk_tokens) == {1} for record in done):
         return chunks, chunks  # a token a chunk: nothing to be worked out twice
     tokens = [gaps for record in done if (gaps := itl_s(record)) is not None]
-    return chunks, _pooled(tokens) if done and len(tokens) == len(done) else None
+    return chunks, _pooled(tokens) if tokens else None
 
 
 def _pooled(gaps: Iterable[tuple[float, ...]]) -> tuple[float, ...]:

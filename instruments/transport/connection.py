@@ -145,26 +145,27 @@ class Dial:
         self.tls_ns: int | None = None  # of that, the TLS handshake
         self.failure = ""
         self.timed_out = False
-        self._timer: Timer = loop.at(
-            self.began_ns + round(bound_s * NANOSECONDS), lambda: self._give_up(bound_s)
-        )
+        self._bound_s = bound_s
+        self._timer: Timer | None = None
         self._next_address()
 
     def abandon(self) -> None:
         """Stop dialling; nobody is told."""
-        self._timer.cancel()
         self._drop()
 
     def _next_address(self) -> None:
         self._drop()
         if not self._left:
-            self._timer.cancel()
             # Never called back from within the constructor: the caller has not got hold of us yet.
             self._loop.at(0, lambda: self._done(self, None))
             return
+        # One that stays silent leaves time for those after it.
+        share_ns = round(self._bound_s * NANOSECONDS / len(self._route.addresses))
+        self._timer = self._loop.at(self._loop.now_ns() + share_ns, self._give_up)
         family, address = self._left.pop(0)
         try:
-            self._sock = sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            self._sock = sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             ask_for_stamps(sock)
             code = sock.connect_ex(address)
@@ -177,6 +178,7 @@ class Dial:
         self._loop.watch(sock.fileno(), self._connected, WRITE)
 
     def _failed(self, code: int, error: Exception | None = None) -> None:
+        self.timed_out = False
         self.failure = str(error) if error is not None else f"[Errno {code}] {os.strerror(code)}"
         self._next_address()
 
@@ -187,7 +189,11 @@ class Dial:
             self._failed(code)
         elif self._route.tunnel is not None:
             ask = f"CONNECT {self._route.tunnel} HTTP/1.1\r\nHost: {self._route.tunnel}\r\n\r\n"
-            self._sock.send(ask.encode("latin-1"))
+            try:
+                self._sock.send(ask.encode("latin-1"))
+            except OSError as error:
+                self._failed(error.errno or 0, error)
+                return
             self._loop.watch(self._sock.fileno(), self._tunnelled)
         else:
             self._secure()
@@ -255,19 +261,21 @@ class Dial:
             return None
 
     def _made(self, wire: Wire) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._loop.forget(wire.sock.fileno())
         self._sock = self._tls = None
         self.connect_ns = self._loop.now_ns() - self.began_ns
         self._done(self, Connection(self._loop, wire))
 
-    def _give_up(self, bound_s: float) -> None:
+    def _give_up(self) -> None:
         self.timed_out = True
-        self.failure = f"within {bound_s:g} s"
-        self._left.clear()
+        self.failure = f"within {self._bound_s:g} s"
         self._next_address()
 
     def _drop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if self._sock is not None:
             self._loop.forget(self._sock.fileno())
             self._sock.close()

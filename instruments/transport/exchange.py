@@ -18,8 +18,8 @@ class Exchange:
 
     __slots__ = (
         "_clock", "_lazy", "_raw", "_read_lag_ns", "_seen", "connect_ns", "dns_ns", "done_ns", "due_ns",
-        "ended", "failure", "framing", "headers_ns", "last_read_ns", "request", "sent_ns", "text", "timer",
-        "tls_ns", "user",
+        "ended", "failure", "framing", "headers_ns", "last_read_ns", "left_ns", "request", "sent_ns", "text",
+        "timer", "tls_ns", "user",
     )  # fmt: skip
 
     def __init__(
@@ -31,6 +31,7 @@ class Exchange:
         self.ended = ended
         self.sent_ns: int | None = None
         self.headers_ns: int | None = None
+        self.left_ns: int | None = None
         self.done_ns: int | None = None  # arrival of the last byte
         self.last_read_ns: int | None = None
         self.connect_ns: int | None = None
@@ -132,6 +133,7 @@ class Exchange:
             turn=request.turn,
             prompt_tokens_asked=request.prompt_tokens_asked,
             raw_head=hide(answer.kept.decode("latin-1")) if answer.kept else None,
+            left_ns=self.left_ns,
             read_lag_ns=self._read_lag_ns if self.last_read_ns is not None else None,
         )
 
@@ -160,5 +162,6 @@ class Exchange:
             and self._seen.count(framing) >= (leave or 0)
         ):
             self.failure = self.failure or (Outcome.CANCELLED, f"the client left after {leave} tokens")
+            self.left_ns = self.done_ns
             return True
         return framing.complete

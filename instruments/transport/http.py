@@ -58,6 +58,7 @@ class HttpTransport:
         self._dials: set[Dial] = set()
         self._busy: dict[Exchange, Connection | None] = {}
         self._resolved_ns: int | None = None
+        self._unresolved: OSError | None = None
         self._clock_timer: Timer | None = None
         netloc = self._parts.netloc.rpartition("@")[2]
         fixed = {"Host": netloc, "Accept-Encoding": "identity", **(headers or {})}
@@ -74,13 +75,15 @@ class HttpTransport:
         waiting, under_way = connections, 0
 
         def ready(dial: Dial, connection: Connection | None) -> None:
-            nonlocal under_way
+            nonlocal waiting, under_way
             under_way -= 1
             self._dials.discard(dial)
             # A connection that cannot be made now fails again, with a record, when a request needs it.
             if connection is not None:
                 self.connections_made += 1
                 self._idle.append(connection)
+            else:
+                waiting = 0  # nor will the next one be made: opening takes one bound, not hundreds
             start()
 
         def start() -> None:
@@ -89,12 +92,12 @@ class HttpTransport:
                 waiting, under_way = waiting - 1, under_way + 1
                 self._dial(ready)
 
+        self._watch_clock()
         try:
             self._resolve()
         except OSError:
             return  # each request says so in its record
         self._resolved_ns = None  # nobody of the run waited for it
-        self._watch_clock()
         start()
         self._loop.run(lambda: under_way == 0 and waiting == 0)
 
@@ -151,7 +154,7 @@ class HttpTransport:
 
     @property
     def _place(self) -> str:
-        return f"{self._host}:{self._port}"
+        return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
     def _watch_clock(self) -> None:
         self.clock.watch()
@@ -159,10 +162,16 @@ class HttpTransport:
 
     def _resolve(self) -> None:
         """Names are resolved once a run: a resolver is asked in blocking calls, and none is made in a run."""
+        if self._unresolved is not None:
+            raise self._unresolved
         if self._route is None:
             _, host, port = self._via or (None, self._host, self._port)
             began_ns = time.monotonic_ns()
-            addresses = _addresses(host, port)
+            try:
+                addresses = _addresses(host, port)
+            except (OSError, UnicodeError) as error:
+                self._unresolved = OSError(str(error))
+                raise self._unresolved from None
             self._resolved_ns = time.monotonic_ns() - began_ns
             tunnel = self._place if self._via is not None and self._tls is not None else None
             self._route = Route(addresses, self._host, self._place, self._tls, tunnel)
@@ -201,6 +210,8 @@ class HttpTransport:
     def _check(self, exchange: Exchange) -> None:
         bound_ns, outcome, reason = exchange.next_bound(self._timeouts)
         if bound_ns <= self._loop.now_ns():
+            if outcome is Outcome.CANCELLED:
+                exchange.left_ns = bound_ns
             exchange.fail(outcome, reason)
             self._end(exchange)
         else:
@@ -229,7 +240,7 @@ class HttpTransport:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
             f"X-Request-Id: {request.request_id}\r\n\r\n"
         )
-        return head.encode("latin-1") + body
+        return head.encode("ascii", "backslashreplace") + body
 
     def _hide(self, text: str) -> str:
         for secret in filter(None, self._secrets):
@@ -256,8 +267,11 @@ def _address(base_url: str) -> tuple[SplitResult, str, int]:
     except ValueError:  # a port that is none, an IPv6 address without its bracket
         parts, port = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not parts.hostname:
+        shown = (
+            "…@" + base_url.rpartition("@")[2] if "@" in base_url else base_url
+        )  # a password stands before it
         raise ConfigurationError(
-            f"{base_url!r} is not a base URL", expected="http://HOST[:PORT] or https://HOST[:PORT]"
+            f"{shown!r} is not a base URL", expected="http://HOST[:PORT] or https://HOST[:PORT]"
         )
     return parts, parts.hostname, port or (443 if parts.scheme == "https" else 80)
 

@@ -36,8 +36,8 @@ class Pattern:
         return text if is_plain(text) else ""
 
 
-# A carriage return is found neither in an event's data nor in a piece of a stream whose lines LF alone ends.
-NO_PATTERN = Pattern(b"data: \r", b"\r\n\n")
+# Nothing has it: what stands between two empty ends, [0:-0], is empty, and that is no text.
+NO_PATTERN = Pattern(b"", b"")
 
 
 def is_plain(text: str) -> bool:
@@ -51,6 +51,8 @@ def learn(event: dict[str, Any], data: bytes, text: str) -> Pattern | None:
     It is tried out: with other text in the same place the event must be the same event with that text. Then
     the place is inside of a string, and any characters that JSON need not escape can stand there.
     """
+    if b"\n" in data:  # of several lines, each with a field name of its own on the wire
+        return None
     choices = event["choices"]
     choice = choices[0]
     if len(choices) != 1 or choice.get("index") or choice.get("finish_reason") is not None:

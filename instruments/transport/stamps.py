@@ -65,7 +65,8 @@ class ArrivalClock:
         if not self.by_kernel and not self.by_reader:
             return "none"
         # The first packets after the kernel was asked may carry no stamp.
-        if self.by_kernel and self.by_reader <= max(8, self.by_kernel // 1_000):
+        few = self.by_reader <= max(8, self.by_kernel // 1_000) and self.by_reader * 2 <= self.by_kernel
+        if self.by_kernel and few:
             return "kernel"
         return "mixed" if self.by_kernel else "user"
 

@@ -67,6 +67,10 @@ class TlsWire:
             return b"".join(parts) if parts else None
         except ssl.SSLZeroReturnError:
             pass
+        except ssl.SSLError:
+            if not parts:
+                raise
+            # What came before the alert is what was said; the connection's end is read next.
         return b"".join(parts)
 
     def _say_why(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from instruments.errors import ConfigurationError
 from instruments.workloads.bodies import Message
 
 SEEN_AT_MOST = 120  # characters of a bad line that an error shows
+TOKENS_AT_MOST = 10_000_000  # of a prompt or an answer: beyond what any model takes, a slip of the pen
+NUMBER_AT_MOST = 1e18  # of a time, in whatever unit: nanoseconds can still be made of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +58,21 @@ class Place:
             raise self.refuse("a JSON object", text)
         return found
 
-    def whole(self, told: dict[str, Any], key: str, least: int) -> int:
-        """A whole number of at least `least` under a key."""
+    def tokens(self, told: dict[str, Any], key: str, least: int) -> int:
+        """A length in tokens under a key: a whole number from `least` to TOKENS_AT_MOST."""
         value = told.get(key)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise self.refuse(f"{key!r}: a whole number of at least {least}", self.under(told, key))
+        if value > TOKENS_AT_MOST:
+            raise self.refuse(f"{key!r}: at most {TOKENS_AT_MOST:,} tokens", self.under(told, key))
         return value
 
     def number(self, told: dict[str, Any], key: str) -> float:
-        """A finite number of at least 0 under a key."""
+        """A number from 0 to NUMBER_AT_MOST under a key."""
         value = told.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-            raise self.refuse(f"{key!r}: a number of at least 0", self.under(told, key))
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= NUMBER_AT_MOST:
+            expected = f"{key!r}: a number of at least 0, and at most {NUMBER_AT_MOST:g}"
+            raise self.refuse(expected, self.under(told, key))
         return float(value)
 
     @staticmethod

@@ -107,7 +107,7 @@ class FileWorkload:
     def _entries(self) -> tuple[Entry, ...]:
         api: Literal["chat", "text"] = "chat" if self.api == "chat" else "text"
         needs = Needs(self.format, self.block_tokens, api, output_tokens=self.output_tokens is None)
-        return entries_of(Path(self.path), needs)[: self.first]
+        return entries_of(Path(self.path), needs, self.first)
 
     def _phase(self, number: int, total: int) -> Phase:
         if number < self.requests_warmup:
@@ -116,7 +116,11 @@ class FileWorkload:
 
 
 class _Maker:
-    """Turns entries of a file into requests."""
+    """Turns entries of a file into requests.
+
+    Request ids are of workload, seed and index alone: two runs of one seed have the same. Whoever joins them
+    with a server's log needs a log of one run, or the time besides.
+    """
 
     def __init__(self, workload: FileWorkload, composer: Composer, model: str, name: str) -> None:
         self._workload = workload

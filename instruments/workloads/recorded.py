@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -34,13 +35,14 @@ class Needs:
             raise place.refuse("'prompt', since the workload's api is not chat", "'messages'")
 
 
-def entries_of(path: Path, needs: Needs) -> tuple[Entry, ...]:
-    """All entries of a file, every line checked, the earliest first where it has times.
+def entries_of(path: Path, needs: Needs, first: int | None = None) -> tuple[Entry, ...]:
+    """All entries of a file, or the `first` so many: the earliest first where it has times. Every line is
+    checked, also where few are asked for: the earliest may be the file's last.
 
     A trace's times are seconds after its first request, a JSONL file's are its own. ConfigurationError for
     the first bad line, for a file without requests, and for one that cannot be read.
     """
-    return _read(path, needs, *_state(path))
+    return _read(path, needs, first, *_state(path))
 
 
 def content_sha256(path: Path) -> str:
@@ -62,20 +64,28 @@ def _unreadable(path: Path, error: OSError) -> ConfigurationError:
 
 
 @lru_cache(maxsize=2)
-def _read(path: Path, needs: Needs, *_: int) -> tuple[Entry, ...]:
-    found = []
-    for entry in _entries(path, needs):
-        needs.check(Place(path, entry.line), entry)
-        found.append(entry)
+def _read(path: Path, needs: Needs, first: int | None, *_: int) -> tuple[Entry, ...]:
+    checked = _checked(path, needs)
+    # What is not asked for is not kept: a trace can have millions of lines.
+    found = sorted(checked, key=_due_s) if first is None else heapq.nsmallest(first, checked, key=_due_s)
     if not found:
         raise ConfigurationError(
             f"{path} holds no request", expected=f"at least one, written as {needs.format}"
         )
-    found.sort(key=lambda entry: entry.at_s or 0.0)
     if needs.format in ("azure", "mooncake"):
-        start_s = found[0].at_s or 0.0
-        found = [replace(entry, at_s=(entry.at_s or 0.0) - start_s) for entry in found]
+        start_s = _due_s(found[0])
+        found = [replace(entry, at_s=_due_s(entry) - start_s) for entry in found]
     return tuple(found)
+
+
+def _due_s(entry: Entry) -> float:
+    return entry.at_s or 0.0
+
+
+def _checked(path: Path, needs: Needs) -> Iterator[Entry]:
+    for entry in _entries(path, needs):
+        needs.check(Place(path, entry.line), entry)
+        yield entry
 
 
 def _entries(path: Path, needs: Needs) -> Iterator[Entry]:

@@ -145,6 +145,9 @@ class _Line:
         return found
 
     def _turn(self, rng: Random, number: int, index: int, name: str, phase: Phase, turn: int) -> Request:
+        """One request. Its id is of workload, seed and index alone: two runs of one seed have the same, and
+        whoever joins them with a server's log needs a log of one run, or the time besides.
+        """
         recipe, api, stream = self._recipe, self._workload.api, self._workload.stream
         tokens, output_tokens = self._prompt(rng), self._output(rng)
         leave = recipe.leave if recipe.leave is not None and rng.random() < recipe.leave.share else None

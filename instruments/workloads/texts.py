@@ -50,7 +50,7 @@ def _output(place: Place, told: dict[str, Any]) -> int | None:
     given = [key for key in ("output_tokens", "max_tokens") if key in told]
     if len(given) > 1:
         raise place.refuse("one of 'output_tokens' and 'max_tokens'", "both")
-    return place.whole(told, given[0], 1) if given else None
+    return place.tokens(told, given[0], 1) if given else None
 
 
 def _prompt(place: Place, told: dict[str, Any]) -> str | tuple[Message, ...]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from instruments.errors import ConfigurationError
-from instruments.workloads.entries import Entry, Place, Turn, lines_of
+from instruments.workloads.entries import TOKENS_AT_MOST, Entry, Place, Turn, lines_of
 
 COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 TICKS = 10_000_000  # a second, in the 100 ns in which Azure's timestamps count
@@ -22,7 +22,7 @@ def read_mooncake(path: Path, block_tokens: int) -> Iterator[Entry]:
     """The requests of a Mooncake trace, in the file's order; `at_s` is as in the file."""
     for place, text in lines_of(path):
         told = place.mapping(text)
-        tokens, hash_ids = max(1, place.whole(told, "input_length", 0)), told.get("hash_ids", [])
+        tokens, hash_ids = max(1, place.tokens(told, "input_length", 0)), told.get("hash_ids", [])
         if not isinstance(hash_ids, list) or not all(type(one) is int for one in hash_ids):
             raise place.refuse("'hash_ids': a list of whole numbers", repr(hash_ids))
         if hash_ids and len(hash_ids) != -(-tokens // block_tokens):
@@ -30,7 +30,7 @@ def read_mooncake(path: Path, block_tokens: int) -> Iterator[Entry]:
                 f"{-(-tokens // block_tokens)} hash ids for {tokens} tokens in blocks of {block_tokens}",
                 f"{len(hash_ids)} hash ids",
             )
-        output_tokens = max(1, place.whole(told, "output_length", 0))
+        output_tokens = max(1, place.tokens(told, "output_length", 0))
         turn = Turn(output_tokens, prompt_tokens=tokens, hash_ids=tuple(hash_ids))
         yield Entry(place.line, (turn,), place.number(told, "timestamp") / 1e3)
 
@@ -58,9 +58,14 @@ def read_azure(path: Path) -> Iterator[Entry]:
 
 
 def _tokens(place: Place, told: dict[str, str], name: str) -> int:
-    if not (told[name].isascii() and told[name].isdigit()):
-        raise place.refuse(f"{name}: a whole number", told[name])
-    return max(1, int(told[name]))
+    cell = told[name]
+    if not (cell.isascii() and cell.isdigit()):
+        raise place.refuse(f"{name}: a whole number", cell)
+    # Digits are counted first: int() has a bound of its own, and an error that knows no line.
+    digits = cell.lstrip("0") or "0"
+    if len(digits) > len(str(TOKENS_AT_MOST)) or int(digits) > TOKENS_AT_MOST:
+        raise place.refuse(f"{name}: at most {TOKENS_AT_MOST:,} tokens", cell)
+    return max(1, int(digits))
 
 
 def _ticks(place: Place, told: str) -> int:

@@ -52,7 +52,7 @@ def test_cost_per_token_leaves_out_what_a_run_of_one_request_costs() -> None:
     runs = [Run("a", name, 1, cpu_s=cpu, tokens=tokens) for name, (cpu, tokens) in loads.items()]
     figures = Figures([*starts, *runs, Run("b", "load", 1, cpu_s=1.0, tokens=100_064)])
     assert figures.cpu_s_per_million_tokens("a", "load") == pytest.approx(10.0)  # 1 s for 100,000
-    assert figures.cpu_s_per_million_tokens("a", "idle") == 0
+    assert figures.cpu_s_per_million_tokens("a", "idle") is None  # lost in what starting varies by, and no 0
     assert figures.cpu_s_per_million_tokens("a", "small") is None
     assert figures.cpu_s_per_million_tokens("b", "load") is None  # its start is not known
     assert ratio(3.0, 2.0) == 1.5
@@ -85,8 +85,17 @@ def test_goals_are_judged_by_the_size_of_errors_by_ratios_and_by_rates() -> None
         assert judged[what].value == pytest.approx(value)
         assert judged[what].verdict == verdict
     assert judged["ITL p99 error, paced-64"].verdict == "not measured"
-    assert len(judged) == len(goals(Figures([]))) == 28
+    assert len(judged) == len(goals(Figures([]))) == 29
     assert {goal.verdict for goal in goals(Figures([]))} == {"not measured"}
+
+
+def test_errors_of_both_signs_do_not_make_up_for_each_other() -> None:
+    runs = [
+        Run("a", "x", n, ttft_p99_ms=50.0 + off, ttft_p99_true_ms=50.0)
+        for n, off in enumerate((5.0, -5.0, 0.0))
+    ]
+    figures = Figures(runs)
+    assert (figures.ttft_error_ms("a", "x"), figures.ttft_error_size_ms("a", "x")) == (0.0, 5.0)
 
 
 def test_a_quick_load_is_the_same_with_fewer_requests_but_never_fewer_than_its_streams() -> None:

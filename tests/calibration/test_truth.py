@@ -58,7 +58,15 @@ def test_only_what_both_have_seen_to_its_end_is_compared() -> None:
     run = load_run([seen(0, 0, 10), cut, merged, seen(3, 0, 10)])
     truths = {"request-0": did(0, 9), "request-1": did(0, 9), "request-2": did(0, 9, 10)}
     error = compared(run, truths)
-    assert (error.requests, error.compared, error.chunks) == (4, 2, 1)
+    assert (error.requests, error.compared, error.chunks, error.uneven) == (4, 2, 1, 1)
+    assert error.error_p99_s is None  # what could not be compared vouches for nothing
+
+
+def test_a_servers_own_lateness_is_told_and_is_no_error_of_the_client() -> None:
+    truth = Truth(0, (10 * MS, 21 * MS), (10 * MS, 20 * MS))
+    error = compared(load_run([seen(0, 0, 10, 21)]), {"request-0": truth})
+    assert error.server_late_p99_s == pytest.approx(0.001)
+    assert error.chunk_error_p99_s == 0.0
 
 
 def test_nothing_compared_is_nothing_known() -> None:

@@ -14,7 +14,7 @@ from tests.fuzz.answers import Truth, make, spell
 
 NASTY_JSON: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1.5, 2**63, 10**400, "", "x", [], [1], {}, {"a": 1}, [[]], float("nan")),
-    *(float("inf"), "\ud800", {"message": None}, {"error": "e"}, {"choices": 5}, b"raw"),
+    *(float("inf"), "\ud800", {"message": None}, {"error": "e"}, {"choices": 5}, b"raw", b"\rraw\r"),
 )
 KEYS = (
     *("choices", "usage", "error", "object", "index", "delta", "message", "text", "content", "reasoning"),
@@ -25,7 +25,16 @@ NASTY_BYTES = (
     *(b"\\", b"{", b"}", b"[", b":", b"data:", b"data: ", b": ping\n\n", b"0\r\n\r\n", b"0\r\n", b"5\r\n"),
     *(b"ffffffffffffffff\r\n", b"-1\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"),
     *(b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"data: [DONE]\n\n", b"NaN", b"1e999"),
-    *(b'data: {"error": {"message": "m"}}\n\n', b"data: [" * 3, b"[" * 1_200, b'{"a":' * 1_200, b"9" * 400),
+    *(
+        b"data: \r",
+        b"data: \rhello\r\n\n",
+        b"\ndata: ",
+        b'data: {"error": {"message": "m"}}\n\n',
+        b"data: [" * 3,
+        b"[" * 1_200,
+        b'{"a":' * 1_200,
+        b"9" * 400,
+    ),
 )
 ENDS = (b"\n", b"\n", b"\n", b"\r\n", b"\r")
 
@@ -62,6 +71,8 @@ def _body(random: Random, request: Request, parts: list[Any]) -> list[bytes]:
     if request.path == GENERATE_PATH:
         return [text + random.choice((b"\n", b"\n", b"\0")) for text in texts]
     end, colon = random.choice(ENDS), random.choice((b"data: ", b"data: ", b"data:"))
+    if random.random() < 0.1:  # data on several lines
+        texts = [text.replace(b'"choices":', b'"choices":' + end + colon) for text in texts]
     events = [colon + text + end + end for text in texts]
     if random.random() < 0.2:
         events.insert(random.randint(0, len(events)), b": keep-alive" + end + end)
@@ -153,7 +164,7 @@ def _insert(random: Random, wire: bytes) -> bytes:
 
 def _drop(random: Random, wire: bytes) -> bytes:
     at = random.randrange(len(wire) + 1)
-    return wire[:at] + wire[at + random.choice((1, 2, 4, 30)) :]
+    return wire[:at] + wire[at + random.choice((1, 2, 4, 6, 30)) :]
 
 
 def _repeat(random: Random, wire: bytes) -> bytes:

@@ -149,6 +149,7 @@ def test_a_given_model_needs_no_list_and_a_missing_one_does() -> None:
         (200, b'{"data": []}', "serves no model"),
         (200, b'{"data": [{"name": "x"}]}', 'a list of models under "data"'),
         (200, b'{"data": [{"id": "x", "max_model_len": "long"}]}', 'a list of models under "data"'),
+        (200, b'{"data": [{"id": "x", "max_model_len": 1e999}]}', 'a list of models under "data"'),
         (200, b"[]", 'a list of models under "data"'),
         (200, b"[" * 100_000, "JSON"),
     ],
@@ -164,14 +165,36 @@ def test_an_answer_that_cannot_be_used_is_said(status: int, content: bytes, told
     assert "hidden" not in str(refused.value)
 
 
-def test_a_count_that_is_none_is_said() -> None:
+@pytest.mark.parametrize("content", [b'{"tokens": 4}', b'{"count": 1e999}'])
+def test_a_count_that_is_none_is_said(content: bytes) -> None:
     with (
-        serving(always(200, b'{"tokens": 4}')) as server,
+        serving(always(200, content)) as server,
         Inquiry(Target(server.url)) as inquiry,
         pytest.raises(ConfigurationError) as refused,
     ):
         inquiry.count("big", "hello")
     assert 'a number under "count"' in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://ex ample:80",
+        "http://a..b",
+        "http://host/p ath",
+        "http://host/größe",
+        "http://host:port",
+        "http://[::1",
+        "http://me:hunter2@host:port",
+        "me:hunter2@host",
+    ],
+)
+def test_what_is_no_address_is_said_without_a_password(url: str) -> None:
+    for target in (Target(url), Target("http://host", proxy=url)):
+        with pytest.raises(ConfigurationError) as refused:
+            Inquiry(target)
+        assert "is not a base URL" in str(refused.value)
+        assert "hunter2" not in str(refused.value)
 
 
 def test_no_such_route_is_told_apart() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,6 +170,49 @@ def test_a_servers_words_do_not_steer_the_terminal() -> None:
     run = load_run([replace(record(0, Outcome.FAILED), error="HTTP 500: \x1b[2Jgone\r")])
     assert "\x1b" not in told(run)
     assert "HTTP 500: �[2Jgone�" in told(run)
+
+
+def test_a_models_name_does_not_steer_the_terminal_either() -> None:
+    run = replace(ramp(), description={"model": "tiny\x1b[2J", "api": "chat"})
+    assert "tiny�[2J by chat" in told(run)
+
+
+def test_what_failed_in_the_warm_up_is_told_with_its_reason() -> None:
+    early = replace(record(0, Outcome.FAILED, phase=Phase.WARMUP), error="HTTP 500: cold")
+    assert "1 FAILED of the warmup: HTTP 500: cold" in told(load_run([early, record(1)]))
+
+
+def test_answers_that_do_not_tell_their_tokens_are_counted_as_undefined() -> None:
+    tells = replace(record(0), chunk_tokens=(1,) * len(record(0).chunks_ns))
+    assert "ITL: undefined for 1 of 2 completed" in told(load_run([tells, record(1)]))
+
+
+def test_an_assumed_error_of_stamps_is_called_assumed() -> None:
+    assert "at p99 at most (assumed, not calibrated)" in told(ramp())
+    calibrated = replace(ramp(), description={"calibration": {"error_p99_s": 0.0001}})
+    assert "at p99 at most" in told(calibrated)
+    assert "assumed" not in told(calibrated)
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_a_stream_of_another_encoding_gets_what_it_can_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    run, path = ramp(failed=1), tmp_path / "run.jsonl"
+    with Journal(path, run.name, {"model": "größe–tiny"}, run.anchor) as journal:
+        for one in run.records:
+            journal.append(one)
+        journal.end(run.window, CALM, None)
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding="latin-1") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["show", str(path), *words]) == Exit.INCOMPLETE
+        stream.flush()
+        said = raw.getvalue().decode("latin-1")
+    if words:
+        assert json.loads(said)["model"] == "größe–tiny"
+    else:
+        assert "größe?tiny" in said
 
 
 def test_a_certificate_that_nobody_looked_at_is_said() -> None:

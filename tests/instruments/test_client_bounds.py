@@ -10,11 +10,12 @@ import pytest
 from instruments.records import ClientCheck
 from instruments.statistics.client import KERNEL_ERROR_S, stamp_error_s, void_reasons
 
-CALM = ClientCheck(0.001, 0.002, 0.0, 0.3, stamps="kernel", littles_ratio=1.0)
+CALM = ClientCheck(0.001, 0.002, 0.0, 0.3, stamps="kernel", littles_ratio=1.0, littles_excess_s=0.02)
 
 
 def reasons(check: ClientCheck | None = CALM, **numbers: Any) -> tuple[str, ...]:
     given: dict[str, Any] = {
+        "open_loop": True,
         "send_lag_p99_s": 0.0,
         "offered_per_s": None,
         "achieved_per_s": None,
@@ -38,6 +39,11 @@ def test_a_calm_client_voids_nothing() -> None:
         ({"littles_ratio": 1.04}, {"littles_ratio": 1.06}, "1.06 times as many requests were in flight"),
         ({"littles_ratio": 0.96}, {"littles_ratio": 0.9}, "0.9 times as many requests were in flight"),
         ({"littles_ratio": None}, {"littles_ratio": 2.0}, "Little's law"),
+        (
+            {"littles_ratio": 1.2, "littles_excess_s": 0.004},  # of answers that take some milliseconds
+            {"littles_ratio": 1.2, "littles_excess_s": 0.006},
+            "1.2 times as many",
+        ),
     ],
 )
 def test_each_bound_of_the_process(within: dict[str, Any], beyond: dict[str, Any], said: str) -> None:
@@ -61,6 +67,10 @@ def test_each_bound_of_the_requests(within: dict[str, Any], beyond: dict[str, An
     assert reasons(**within) == ()
     (reason,) = reasons(**beyond)
     assert said in reason
+
+
+def test_users_who_are_sent_late_think_a_little_longer_and_void_nothing() -> None:
+    assert reasons(open_loop=False, send_lag_p99_s=0.25) == ()
 
 
 def test_rates_of_a_handful_of_requests_say_nothing() -> None:
@@ -91,4 +101,6 @@ def test_what_a_stamp_is_worth(stamps: str, calibrated_s: float | None, error_s:
 def test_a_loop_later_than_the_chunks_are_apart_reads_several_with_one_stamp(
     gap_s: float | None, error_s: float
 ) -> None:
-    assert stamp_error_s(CALM, None, gap_s) == error_s  # its loop is a millisecond late
+    assert stamp_error_s(CALM, None, gap_s=gap_s) == error_s  # its loop is a millisecond late
+    unread = stamp_error_s(CALM, None, gap_s=gap_s, read_lag_s=0.03)
+    assert unread == (KERNEL_ERROR_S if gap_s is None else 0.03)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from instruments import engine
 from instruments.arrivals import ArrivalProcess, ClosedLoop, Constant
 from instruments.clock import ClockAnchor
 from instruments.engine import INTERRUPTED, LoadEngine
@@ -166,6 +167,28 @@ def test_a_programming_mistake_comes_out_as_itself(tmp_path: Path, arrivals: Arr
     with pytest.raises(ZeroDivisionError, match="oops"):
         stage.play(arrivals, 10)
     assert stage.transport.closed
+    read = load_run(stage.path)
+    assert (read.complete, read.stopped_because) == (False, "ZeroDivisionError ended the run")
+
+
+def test_good_answers_that_wait_to_be_read_break_a_row_of_failures(tmp_path: Path) -> None:
+    """A burst, every second one refused: never more than one failure in a row."""
+    stage = Stage(
+        tmp_path, lambda asked: Reply(Outcome.REFUSED if asked.index % 2 else Outcome.COMPLETED, seconds=0.5)
+    )
+    run = stage.play(Constant(1e9), 60, limit=3)
+    assert (run.complete, len(stage.transport.sent)) == (True, 60)
+
+
+def test_a_long_plan_that_is_stopped_is_told_for_a_while_and_then_summed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "TELLING_NS", 0)
+    monkeypatch.setattr(engine, "TOLD_AT_ONCE", 7)
+    stage = Stage(tmp_path, lambda _asked: Reply(Outcome.FAILED))
+    run = stage.play(ClosedLoop(1), 100, limit=2)
+    assert [one.outcome for one in run.records] == [Outcome.FAILED] * 2 + [Outcome.NOT_SENT] * 7
+    assert run.stopped_because == "2 requests in a row failed; the rest of the plan has no records"
 
 
 def test_each_record_is_observed_once_and_after_it_was_written(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from instruments.arrivals import ArrivalProcess, ClosedLoop, Constant
 from instruments.clock import ClockAnchor
@@ -152,6 +155,20 @@ def test_processes_share_users_and_sessions_and_send_what_one_process_would(tmp_
     assert one == [(i, i * SECOND // 4) for i in range(10)]
     assert dues(2, Constant(4.0)) == dues(3, Constant(4.0)) == one
     assert [index for index, _ in dues(3, ClosedLoop(6))] == list(range(10))
+
+
+@pytest.mark.parametrize(("users", "of"), [(3, 2), (4, 3), (5, 4)])
+def test_users_of_several_processes_have_as_much_to_ask_as_those_of_one(
+    tmp_path: Path, users: int, of: int
+) -> None:
+    asked: list[tuple[int, int]] = []
+    for number in range(of):
+        loop = ManualLoop()
+        requests = [request(i) for i in range(12 * users)]
+        run = play(tmp_path, Scripted(loop), loop, ClosedLoop(users), requests, share=Share(number, of))
+        asked += [(one.user, one.index) for one in run.records]
+    assert sorted(index for _, index in asked) == list(range(12 * users))
+    assert Counter(user for user, _ in asked) == dict.fromkeys(range(users), 12)
 
 
 def test_the_time_bound_holds_however_long_a_user_thinks(tmp_path: Path) -> None:

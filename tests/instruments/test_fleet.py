@@ -94,6 +94,30 @@ def test_the_number_of_processes_changes_neither_requests_nor_due_times(
     assert len(bodies[0]) == 12
 
 
+@pytest.mark.parametrize(("users", "processes", "used"), [(3, 2, 2), (1, 2, 1), (2, 4, 2)])
+def test_no_process_is_without_a_user_and_no_request_without_a_process(
+    server: Simulator, tmp_path: Path, users: int, processes: int, used: int
+) -> None:
+    run = run_load(spec(server, tmp_path, closed(users=users), processes=processes))
+    assert [one.index for one in run.records] == list(range(12))
+    assert {one.outcome for one in run.records} == {Outcome.COMPLETED}
+    assert run.client is not None
+    assert run.client.processes == used
+    assert run.client.littles_ratio is not None
+    assert 0.5 < run.client.littles_ratio < 3.0
+    assert run.client.in_flight_mean is not None
+    assert 0 < run.client.in_flight_mean <= users * 1.5
+
+
+def test_parts_of_runs_of_different_processes_are_not_taken_for_one(
+    server: Simulator, tmp_path: Path
+) -> None:
+    run_load(spec(server, tmp_path, closed(), processes=3))
+    (tmp_path / "load.1of2.jsonl").write_bytes((tmp_path / "load.1of3.jsonl").read_bytes())
+    with pytest.raises(JournalError, match="has parts of several runs"):
+        load_run(tmp_path / "load.jsonl")
+
+
 def test_nobody_listening_is_a_record_for_every_request(tmp_path: Path, server: Simulator) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
@@ -213,3 +237,4 @@ def test_auto_is_a_process_for_so_much_load_and_leaves_a_core(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(cores)), raising=False)
     assert processes_for("auto", workload) == wanted
     assert processes_for("3", workload) == 3
+    assert processes_for("3", closed(users=2)) == 2

@@ -45,6 +45,7 @@ FULL = RequestRecord(
     prompt_tokens_asked=23,
     raw_head="\x00\xff",
     read_lag_ns=24,
+    left_ns=25,
 )
 WINDOW, CLIENT = Window(5, 9), ClientCheck(0.001, 0.25, 0.003, 0.5)
 

@@ -281,4 +281,17 @@ def test_due_ends_with_the_duration_and_the_total() -> None:
 def test_due_of_a_closed_loop_is_a_request_for_each_user() -> None:
     due = DueByNow(ClosedLoop(8), 1, 100, 30.0)
     looks = itertools.starmap(look, [(1.0, [], 0), (2.0, [], 50), (3.0, [], 95), (31.0, [], 95)])
-    assert [due(one) for one in looks] == [8, 58, 100, 95]
+    assert [due(one) for one in looks] == [8, 58, 100, 100]
+
+
+def test_what_was_due_never_falls_when_the_time_is_over() -> None:
+    due = DueByNow(ClosedLoop(8), 1, None, 30.0)
+    # Nothing becomes due at 30 s; the eight in flight end.
+    looks = itertools.starmap(look, [(29.9, [], 50), (30.1, [], 50), (30.2, [], 55), (30.3, [], 58)])
+    assert [due(one) for one in looks] == [58, 58, 58, 58]
+
+
+def test_at_the_duration_itself_nothing_is_due() -> None:
+    # 0, 0.1, … 0.9 s, as the engine sends them.
+    assert DueByNow(Constant(10.0), 1, None, 1.0)(look(9, [], 0, None)) == 10
+    assert DueByNow(Constant(10.0), 1, None, 1.0)(look(1.0, [], 0, None)) == 10

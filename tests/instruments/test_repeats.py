@@ -13,7 +13,7 @@ from instruments.records import Outcome
 from instruments.transport import streams
 from instruments.transport.answers import Answer
 from instruments.transport.openai import interpret
-from instruments.transport.repeats import Pattern, learn
+from instruments.transport.repeats import NO_PATTERN, Pattern, learn
 from tests.instruments.shapes import ROLE, answered, event, fuzz, request, stream_of, used
 
 # Characters that end a string, begin an escape, or end an event; halves of pairs; what is not printable.
@@ -142,3 +142,31 @@ def test_events_that_tell_the_count_are_not_compared() -> None:
         ROLE | used(0), *(event("a", usage=n + 1) for n in range(5)), event(finish="stop", usage=5)
     )
     assert read(pieces)[5] == [1] * 5
+
+
+def test_nothing_has_the_pattern_of_none() -> None:
+    """Not even what a carriage return, which ends a line by itself, tears into two."""
+    for data in (b"", b"x", b"\r", b"hello", b'{"content":"a"}'):
+        assert NO_PATTERN.text_of(data) == ""
+    torn = b"data: \rhello\r\n\n"
+    for rest in ([event("z", finish="stop")], [event("y"), event("z", finish="stop")]):
+        pieces = [torn, *stream_of(*rest, used(len(rest)) | {"choices": []})]
+        outcome, error, generated, said, thought, chunk_tokens = read(pieces)
+        assert (outcome, error, thought) == (Outcome.COMPLETED, None, [])
+        assert generated == said == ["y", "z"][-len(rest) :]
+        assert chunk_tokens == [1] * len(rest)
+        assert read(pieces) == read(in_halves(pieces)) == read([b"".join(pieces)])
+
+
+def test_no_pattern_is_learned_of_data_that_stood_on_several_lines() -> None:
+    """On the wire its second line began with a field name, which a pattern of its data would not ask for."""
+    data = b'{"choices":[{"delta":\n{"content":"a"}}]}'
+    assert learn(json.loads(data), data, "a") is None
+    two = b'data: {"choices":[{"delta":\ndata: {"content":"%b"}}]}\n\n'
+    nameless = b'data: {"choices":[{"delta":\n{"content":"c"}}]}\n\n'
+    assert read([two % b"a", two % b"b", *stream_of(event("!", finish="stop"))])[3] == ["a", "b", "!"]
+    for pieces in ([two % b"a", nameless], [two % b"a", two % b"b", nameless]):
+        found = read([*pieces, b"data: [DONE]\n\n"])
+        assert found[0] is Outcome.FAILED
+        assert found[3] == ["a", "b"][: len(pieces) - 1]
+        assert found == read(in_halves([*pieces, b"data: [DONE]\n\n"]))

@@ -73,12 +73,15 @@ def test_completed_requests_without_an_indicator_are_counted_beside_it() -> None
     assert summary.distributions["tpot_s"] == (1.0,)  # 2 s over 2 gaps
 
 
-def test_gaps_between_tokens_are_pooled_only_when_all_answers_have_counts() -> None:
+def test_gaps_between_tokens_are_those_of_the_answers_that_tell_them() -> None:
     counted = replace(record(0), chunk_tokens=(1, 2))
-    assert summarize(load_run([counted, replace(counted, index=1)])).itl_s == (0.0, 0.0, 2.0, 2.0)
+    both = summarize(load_run([counted, replace(counted, index=1)]))
+    assert (both.itl_s, both.undefined["itl_s"]) == ((0.0, 0.0, 2.0, 2.0), 0)
     mixed = summarize(load_run([counted, record(1)]))
-    assert mixed.itl_s is None
+    assert (mixed.itl_s, mixed.undefined["itl_s"]) == ((0.0, 2.0), 1)
     assert mixed.chunk_gap_s == (2.0, 2.0)
+    none = summarize(load_run([record(0), record(1)]))
+    assert (none.itl_s, none.undefined["itl_s"]) == (None, 2)
 
 
 def test_the_lag_of_sending_is_a_high_quantile_over_all_that_were_sent() -> None:

@@ -199,6 +199,25 @@ def test_a_late_send_is_a_late_client() -> None:
     assert "late by 1 s at p99" in verdict.reason
 
 
+def test_a_client_that_lost_patience_beyond_the_limit_counts_against_it() -> None:
+    """A hundred quick ones, and a hundred who left after 2 s without an answer; 1.9 s are allowed."""
+    quick = [record(index) for index in range(100)]
+    left = [
+        replace(
+            record(100 + index, Outcome.CANCELLED),
+            sent_ns=0,
+            left_ns=2 * SECOND,
+            first_token_ns=None,
+            chunks_ns=(),
+            done_ns=None,
+        )
+        for index in range(100)
+    ]
+    assert judged([*quick, *left], objective(at_most=1.9)).state is State.VIOLATED
+    patient = judged([*quick, *left], objective(at_most=2.5))
+    assert (patient.state, patient.requests) == (State.MET, 100)  # nothing is known of who left before
+
+
 def test_a_void_run_decides_nothing_neither_good_nor_bad() -> None:
     for made in (records(100), records(0, 100)):
         summary = summarize(load_run(made, client=replace(CALM, clock_steps=2)))

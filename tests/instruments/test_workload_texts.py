@@ -115,6 +115,7 @@ GOOD = {"prompt": "a", "output_tokens": 1}
         ({"prompt": "a", "output_tokens": 0}, "a whole number of at least 1", "0"),
         ({"prompt": "a", "output_tokens": True}, "a whole number of at least 1", "True"),
         ({"prompt": "a", "output_tokens": 1.5}, "a whole number of at least 1", "1.5"),
+        ({"prompt": "a", "output_tokens": 10_000_001}, "at most 10,000,000 tokens", "10000001"),
         ({"prompt": "a", "max_tokens": 1, "output_tokens": 1}, "one of 'output_tokens'", "both"),
         ({**GOOD, "at_s": 1}, "'at_s' on every line or on none", "1"),
     ],
@@ -128,7 +129,7 @@ def test_a_bad_line_is_refused_with_its_number(tmp_path: Path, bad: object, expe
     assert len(said) < 600
 
 
-@pytest.mark.parametrize("at_s", ["-1", "NaN", "Infinity", '"2"', "null"])
+@pytest.mark.parametrize("at_s", ["-1", "NaN", "Infinity", '"2"', "null", "9" * 400, "1e19"])
 def test_a_time_is_a_number(tmp_path: Path, at_s: str) -> None:
     path = written(tmp_path, {**GOOD, "at_s": 0}, f'{{"prompt": "a", "output_tokens": 1, "at_s": {at_s}}}')
     assert f"{path}:2 cannot be a request" in refused(workload(path))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,16 @@ import pytest
 from instruments.arrivals import Replay
 from instruments.errors import ConfigurationError
 from instruments.records import Request
+from instruments.workloads.entries import Entry
 from instruments.workloads.files import FileWorkload
+from instruments.workloads.traces import read_azure, read_mooncake
 from instruments.workloads.vocabulary import WORDS_AS_TOKENS, Vocabulary
+
+
+class Tracked(Entry):
+    """One that can be asked whether it is still there."""
+
+    __slots__ = ("__weakref__",)
 
 
 def mooncake(folder: Path, *lines: object, **fields: Any) -> FileWorkload:
@@ -99,6 +109,11 @@ def test_a_trace_without_hash_ids_shares_nothing(tmp_path: Path) -> None:
         (line(0, 8, 1, 1, 2), "1 hash ids for 8 tokens in blocks of 8"),
         (line(0, 9, 1, 1), "2 hash ids for 9 tokens in blocks of 8"),
         ({**line(0, 8, 1), "hash_ids": ["a"]}, "'hash_ids': a list of whole numbers"),
+        (line(10**400, 8, 1, 1), "'timestamp': a number of at least 0, and at most 1e+18"),
+        (line(1e19, 8, 1, 1), "'timestamp': a number of at least 0, and at most 1e+18"),
+        (line(0, 10_000_001, 1), "'input_length': at most 10,000,000 tokens"),
+        (line(0, 10**400, 1), "'input_length': at most 10,000,000 tokens"),
+        (line(0, 8, 10_000_001, 1), "'output_length': at most 10,000,000 tokens"),
         ({**line(0, 8, 1), "hash_ids": 5}, "'hash_ids': a list of whole numbers"),
         ([1], "a JSON object"),
     ],
@@ -158,6 +173,8 @@ def test_speed_and_a_number_of_first_requests_hold_of_traces(tmp_path: Path) -> 
         ([HEADER, "2023-11-16 18:00:00.0000000,-5,5"], 2, "ContextTokens: a whole number"),
         ([HEADER, "2023-11-16 18:00:00.0000000,5,5.5"], 2, "GeneratedTokens: a whole number"),
         ([HEADER, "2023-11-16 18:00:00.0000000,5,٥"], 2, "GeneratedTokens: a whole number"),
+        ([HEADER, f"2023-11-16 18:00:00.0000000,{'9' * 5_000},5"], 2, "ContextTokens: at most 10,000,000"),
+        ([HEADER, "2023-11-16 18:00:00.0000000,5,10000001"], 2, "GeneratedTokens: at most 10,000,000"),
     ],
 )
 def test_a_bad_line_of_an_azure_trace_is_refused_with_its_number(
@@ -172,3 +189,37 @@ def test_an_empty_trace_is_refused(tmp_path: Path) -> None:
     assert "is empty" in refused(azure(tmp_path, ""))
     assert "holds no request" in refused(azure(tmp_path, HEADER))
     assert "holds no request" in refused(mooncake(tmp_path))
+
+
+def test_lengths_may_have_zeros_before_them_and_reach_the_bound(tmp_path: Path) -> None:
+    rows = [f"2023-11-16 18:00:00.0000000,{'0' * 5_000}7,{'0' * 5_000}", "2023-11-16 18:00:01,5,10000000"]
+    (one,), (two,) = (entry.turns for entry in read_azure(Path(azure(tmp_path, HEADER, *rows).path)))
+    assert (one.prompt_tokens, one.output_tokens) == (7, 1)
+    assert (two.prompt_tokens, two.output_tokens) == (5, 10_000_000)
+
+
+def test_of_a_long_trace_only_what_is_asked_for_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The earliest ones, as of the whole trace: also of those that came together, the first written."""
+    alive = most = 0
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def watched(*given: Any) -> Iterator[Entry]:
+        nonlocal alive, most
+        for entry in read_mooncake(*given):
+            tracked = Tracked(entry.line, entry.turns, entry.at_s)
+            weakref.finalize(tracked, gone)
+            alive, most = alive + 1, max(most, alive + 1)
+            yield tracked
+            del tracked
+
+    lines = [line(1_000 * (n * 37 % 50), 8, 1 + n) for n in range(400)]
+    made = mooncake(tmp_path, *lines, first=10)
+    due = sorted(range(400), key=lambda n: n * 37 % 50)[:10]
+    monkeypatch.setattr("instruments.workloads.recorded.read_mooncake", watched)
+    assert [one.body["max_tokens"] for one in requests(made)] == [1 + n for n in due]
+    assert most < 20
