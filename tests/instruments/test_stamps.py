@@ -58,14 +58,20 @@ def test_without_a_stamp_that_can_be_the_readers_clock_stands(clock: ArrivalCloc
 
 
 def test_the_source_of_a_runs_stamps_is_told(clock: ArrivalClock) -> None:
+    def stamped(times: int, raw: bytes | None) -> str:
+        for _ in range(times):
+            instant_ns(clock, raw, SECOND)
+        return clock.source
+
     assert clock.source == "none"
-    instant_ns(clock, None, SECOND)
-    assert clock.source == "user"
-    instant_ns(clock, kernel_stamp(1_001 * SECOND), SECOND)
-    assert clock.source == "kernel"  # the first packets may come before the kernel was told
-    for _ in range(8):
-        instant_ns(clock, None, SECOND)
-    assert clock.source == "mixed"
+    assert stamped(1, None) == "user"
+    assert stamped(1, kernel_stamp(1_001 * SECOND)) == "mixed"  # as many of the one as of the other
+    assert (
+        stamped(1, kernel_stamp(1_001 * SECOND)) == "kernel"
+    )  # the first may come before the kernel was told
+    assert stamped(20, kernel_stamp(1_001 * SECOND)) == "kernel"
+    assert stamped(7, None) == "kernel"  # eight in all
+    assert stamped(1, None) == "mixed"
 
 
 def test_a_wall_clock_that_is_set_is_noticed_and_slewing_is_not(
