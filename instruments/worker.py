@@ -31,7 +31,6 @@ from instruments.plan import LoadPlan, Share
 from instruments.selfcheck import SelfCheck
 from instruments.target import Target
 from instruments.transport.http import HttpTransport
-from instruments.transport.stamps import kernel_stamps
 from instruments.workloads import Workload
 from instruments.workloads.vocabulary import Vocabulary
 
@@ -65,7 +64,6 @@ class WorkOrder:
 def run(order: WorkOrder, orders: int, answers: BinaryIO) -> None:
     """Run an order; `orders` is the descriptor that brings the start and, by its end, the stop."""
     loop = SocketLoop()
-    loop.may_nap = kernel_stamps()
     requests = order.workload.requests(order.model, order.seed, order.vocabulary)
     plan = LoadPlan(
         order.name, requests, order.workload.arrivals, order.limits, order.description,

@@ -231,6 +231,7 @@ class HttpTransport:
         if exchange.timer is not None:
             exchange.timer.cancel()
             exchange.timer = None
+        self._loop.may_nap = self.clock.source == "kernel"
         exchange.ended(exchange)
 
     def _wire_bytes(self, request: Request) -> bytes:

@@ -12,7 +12,8 @@ import trustme
 
 from instruments.limits import RequestTimeouts
 from instruments.records import Outcome
-from instruments.transport import http
+from instruments.transport import connection, http
+from instruments.transport.stamps import kernel_stamps
 from tests.instruments.shapes import request
 from tests.instruments.sockets import ANSWER, STREAM_HEAD, Exchange, answer, chunk, client, free_port, serving
 
@@ -125,3 +126,19 @@ async def test_an_exchange_cancelled_while_its_end_is_settled_ends_once() -> Non
             await asyncio.sleep(0.001)
         assert len(ended) == 1
         assert (await transport.send(request())).outcome is Outcome.COMPLETED
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+async def test_the_loop_naps_only_where_the_kernel_stamps(
+    stamped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if stamped and not kernel_stamps():
+        pytest.skip("this kernel does not stamp what arrives")
+    if not stamped:
+        monkeypatch.setattr(connection, "ask_for_stamps", lambda _sock: False)
+    async with serving(answer) as served, client(served.url) as transport:
+        assert transport.loop.may_nap is False
+        for _ in range(12):
+            await transport.send(request())
+        assert transport.loop.may_nap is stamped
+        assert transport.transport.clock.source == ("kernel" if stamped else "user")
