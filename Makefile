@@ -15,12 +15,12 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test smoke report lint types calibrate bench lock clean
+.PHONY: help setup test smoke report lint types calibrate bench bench-gate lock clean
 
 help: ## this list
 	@echo "vllm-slo: performance verification and service level objectives for vLLM"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  ARGS='...' goes to pytest (make smoke ARGS='-x --engine simulator'); PARTS='suite engine' narrows the set-up."
 	@echo "  VLLM_SLO_DEVICE=cpu|cuda overrules the choice of the engine's build. PYTHON=... names the Python of the set-up."
@@ -53,6 +53,10 @@ calibrate: ## the error of our client on this machine, against a server of known
 bench: ## our client against its peers and a server of known timing
 	@$(SETUP) suite engine model
 	$(PYTHON_ENV) -m benchmarks $(ARGS)
+
+bench-gate: ## the judge judged: whole gates simulated over laws of known truth; the table of benchmarks/GATE.md
+	@$(SETUP) suite
+	$(PYTHON_ENV) -m benchmarks.gate $(ARGS)
 
 lock: ## resolve requirements.lock and the engine's locks anew; remove a lock first to move every version
 	@$(SETUP) lock

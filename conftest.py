@@ -8,7 +8,9 @@ pytest_plugins = [
     "fixtures.load",
     "fixtures.objectives",
     "fixtures.environment",
+    "fixtures.laws",
     "fixtures.probes",
     "fixtures.assets",
+    "fixtures.gate",
     "fixtures.reporting",
 ]

@@ -67,7 +67,10 @@ class PortProfile:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One place. `limits` replaces the catalog's limit of an objective by one for this hardware."""
+    """One place. `limits` replaces the catalog's limit of an objective by one for this hardware.
+
+    `model` and `accelerator` say to which objectives it belongs (`applies`), where its engine does not.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -80,8 +83,13 @@ class Profile:
     monitoring: Literal["binaries", "containers", "auto", "none"] = "auto"
     images: dict[Literal["prometheus", "alertmanager"], str] = field(default_factory=lambda: dict(IMAGES))
     limits: dict[str, float] = field(default_factory=dict)
+    model: str | None = None  # what is served where no engine of ours is started
+    accelerator: str | None = None  # as nvidia-smi names it; "none" for a machine without
+    overhead_budget_s: Annotated[float, Field(gt=0)] = 0.05  # between server and client, mean
 
     def __post_init__(self) -> None:
+        if self.engine is not None and self.model is not None:
+            raise ValueError("model belongs to engine, where one is given")
         if set(self.images) != set(IMAGES):
             raise ValueError(f"images names {' and '.join(IMAGES)}")
         if self.provider == "local" and self.engine is None:

@@ -16,6 +16,14 @@ from instruments.spawn import spawn
 COMMANDS = {
     "run": ("instruments.cli.run", "put a load on a server and print what came of it"),
     "calibrate": ("instruments.calibration.cli", "print this client's error on a server of known timing"),
+    "ab": ("instruments.cli.ab", "compare two servers, interleaved, until their difference is decided"),
+    "capacity": ("instruments.cli.capacity", "find the highest load at which objectives hold"),
+    "compare": ("instruments.cli.compare", "compare saved runs with a baseline, or with other runs"),
+    "objectives": (
+        "instruments.cli.objectives",
+        "check files of objectives, turn them into OpenSLO and back",
+    ),
+    "rules": ("instruments.cli.rules", "make Prometheus rules and Grafana thresholds of objectives"),
     "show": ("instruments.cli.show", "print the summary of a journal again"),
 }
 USAGE_ERROR = 2

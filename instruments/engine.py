@@ -9,7 +9,7 @@ from typing import Any
 
 from instruments.arrivals import ClosedLoop
 from instruments.clock import NANOSECONDS, ClockAnchor
-from instruments.journal import Journal
+from instruments.journal import Journal, with_ending
 from instruments.limits import LimitWatch
 from instruments.loop import Loop, Timer
 from instruments.plan import LoadPlan, Sessions, never_sent
@@ -44,12 +44,12 @@ class LoadEngine:
         self._records: list[RequestRecord] = []
         self._sessions = Sessions(())
         self._in_flight: dict[Asked, int] = {}  # with the instant at which it was sent, or meant to be
-        self._scheduled: dict[
-            Timer, tuple[Request | None, int]
-        ] = {}  # what a timer will send, if that is known
+        # What a timer will send, if that is known, and when.
+        self._scheduled: dict[Timer, tuple[Request | None, int]] = {}
         self._unkept = 0  # exchanges that are over and have no record yet
         self._stopped_because: str | None = None
         self._over = False  # nothing is due any more
+        self._decided_at: int | None = None  # so many of the plan were looked at; the rest is not wanted
         self._tell_until_ns: int | None = None
         self._start_ns = 0
         self._window_ns: tuple[int, int] | None = None
@@ -82,12 +82,12 @@ class LoadEngine:
             raise
         finally:
             try:
-                self._journal.end(self._window(), self._client(), self._stopped_because)
+                self._journal.end(self._window(), self._client(), self._stopped_because, self._decided_at)
             finally:
                 self._transport.close()
         return LoadRun(
             name=plan.name,
-            description=plan.description,
+            description=with_ending(plan.description, self._decided_at),
             anchor=anchor,
             records=tuple(sorted(self._records, key=lambda record: record.index)),
             window=self._window(),
@@ -100,10 +100,20 @@ class LoadEngine:
         """Send nothing more; `at_once` leaves what is in flight too. What was due has its record."""
         if self._stopped_because is None:
             self._stopped_because = reason
-        self._cut_off(record=True)
+        self._cut_off(record=self._decided_at is None)
         if at_once:
             for asked in list(self._in_flight):
                 self._transport.cancel(asked, "the run was stopped")
+
+    def enough(self, looked_at: int) -> None:
+        """Send nothing more, for the first so many of the plan decide all: the rest is not due, nor recorded.
+
+        What is in flight ends as it would have; of a begun conversation the later turns are dropped.
+        """
+        if not self._over:
+            turns = any(asked.request.then is not None for asked in self._in_flight)
+            self._decided_at = looked_at if turns or self._more_to_send() else None
+            self._cut_off(record=False)
 
     def _users(self) -> range:
         assert self._closed is not None  # noqa: S101 - narrows a type
@@ -141,8 +151,7 @@ class LoadEngine:
         return session.request if session is not None else None
 
     def _next_arrival(self) -> None:
-        """Put the next request of an open loop on the clock; nothing waits for answers."""
-        # One at a time, due or overdue: sockets are read between two of a burst.
+        """Put the next of an open loop on the clock: one at a time, so that sockets are read in a burst."""
         if not self._over and (session := next(self._sessions, None)) is not None:
             due_ns = self._start_ns + (session.offset_ns or 0)
             self._send_at(due_ns, session.request, 0, then=self._next_arrival)
@@ -218,9 +227,12 @@ class LoadEngine:
             self._send_at(ended_ns + round(turn.think_s * NANOSECONDS), turn, asked.user)
 
     def _time_over(self) -> None:
-        planned = any(request is not None for request, _ in self._scheduled.values())
-        if planned or (not self._over and self._sessions.left()):
+        if self._more_to_send():
             self.stop(f"the run's time bound of {self._plan.limits.duration_s:g} s was reached")
+
+    def _more_to_send(self) -> bool:
+        planned = any(request is not None for request, _ in self._scheduled.values())
+        return planned or (not self._over and self._sessions.left())
 
     def _cut_off(self, *, record: bool) -> None:
         """Nothing is due any more. With `record`, all that was planned is NOT_SENT."""
@@ -239,7 +251,7 @@ class LoadEngine:
         """Records of what was never sent, some at a time: answers in flight are read meanwhile."""
         for session in islice(self._sessions, TOLD_AT_ONCE):
             offset_ns = session.offset_ns
-            if self._beyond_the_duration(offset_ns):
+            if self._plan.ends_before(offset_ns):
                 break
             was_due_ns = self._start_ns + offset_ns if offset_ns is not None else None
             self._never_sent(session.request, self._stopped_because, was_due_ns)
@@ -250,11 +262,6 @@ class LoadEngine:
             if self._sessions.left():
                 self._stopped_because = f"{self._stopped_because}; the rest of the plan has no records"
         self._unkept -= 1
-
-    def _beyond_the_duration(self, offset_ns: int | None) -> bool:
-        """Whether a session was never going to be due: users who ask until the time is over have no plan."""
-        duration_s = self._plan.duration_s
-        return duration_s is not None and (offset_ns is None or offset_ns >= duration_s * NANOSECONDS)
 
     def _never_sent(self, request: Request, reason: str | None, due_ns: int | None = None) -> None:
         """A record for a request that was planned and not sent, and for the turns after it."""

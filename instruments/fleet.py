@@ -22,11 +22,12 @@ from instruments.arrivals import ClosedLoop
 from instruments.clock import NANOSECONDS, ClockAnchor
 from instruments.journal import JournalTail, load_run, parts
 from instruments.limits import RunLimits
+from instruments.looks import Looks, Rule
 from instruments.plan import Share
 from instruments.records import LoadRun, RequestRecord
 from instruments.spawn import STOP_BOUND_S, Spawned, spawn
 from instruments.target import Target
-from instruments.worker import AT_ONCE, FAILED, WorkOrder
+from instruments.worker import AT_ONCE, ENOUGH, FAILED, WorkOrder
 from instruments.workloads import Workload
 from instruments.workloads.vocabulary import WORDS_AS_TOKENS, Vocabulary
 
@@ -52,6 +53,22 @@ class LoadSpec:
     duration_s: float | None = None
     processes: int = 1
     description: Mapping[str, Any] = field(default_factory=dict)
+
+    def told(self, processes: int, *, looked_at: bool) -> dict[str, Any]:
+        """The description that a journal begins with; `looked_at`: a rule may end the run before its plan."""
+        words, most = self.vocabulary, self.workload.requests_most
+        sampling = {
+            "looks": "open" if looked_at else "planned",
+            "requests_fewest": self.workload.requests_measured,
+            "requests_most": most,
+        }
+        return {
+            "vocabulary": {"source": words.source, "exact": words.exact, "sha256": words.fingerprint()},
+            **self.description,
+            "processes": processes,
+            "open_loop": not isinstance(self.workload.arrivals, ClosedLoop),
+            **({"sampling": sampling} if most is not None else {}),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +101,39 @@ def processes_for(spec_processes: str | int, workload: Workload) -> int:
     return max(1, min(wanted, cores - 1))
 
 
-def run_load(spec: LoadSpec, progress: Watcher | None = None, *, spawned: Spawned | None = None) -> LoadRun:
+def run_load(
+    spec: LoadSpec,
+    progress: Watcher | None = None,
+    *,
+    until: Rule | None = None,
+    spawned: Spawned | None = None,
+) -> LoadRun:
     """Run a load to its end. WorkerDied, JournalError or ConfigurationError when it cannot be run.
 
+    `until` is asked, of a workload with `requests_most`, whether the measured requests so far are enough
+    (instruments.looks). When they are, what is in flight ends and the run is complete: nothing more was due.
     `spawned` is a worker that was started before, to be used up.
 
-    KeyboardInterrupt stops the workers first: their journals are whole when it goes on.
+    What `until` raises ends the run. KeyboardInterrupt stops the workers first: their journals are whole
+    when it goes on.
     """
     spec.workload.check()  # a bad line of a file is refused before anything is sent
     anchor = ClockAnchor.now()
     arrivals = spec.workload.arrivals
+    until = until if spec.workload.requests_most is not None else None
     processes = min(spec.processes, arrivals.users) if isinstance(arrivals, ClosedLoop) else spec.processes
     journals = parts(spec.journal, processes)
+    spec = replace(spec, description=spec.told(processes, looked_at=until is not None))
     with ExitStack() as stack:
         workers = [
             stack.enter_context(
-                _Worker(
-                    _order(spec, anchor, journal, Share(number, len(journals))), None if number else spawned
-                )
+                _Worker(_order(spec, anchor, journal, Share(number, processes)), None if number else spawned)
             )
             for number, journal in enumerate(journals)
         ]
         try:
             _start(workers)
-            _watch(spec, workers, journals, progress)
+            _watch(spec, workers, journals, progress, until)
         except KeyboardInterrupt:
             for worker in workers:
                 worker.stop()
@@ -130,16 +156,7 @@ def _order(spec: LoadSpec, anchor: ClockAnchor, journal: Path, share: Share) -> 
         limits=_shared(spec.limits, share.of),
         duration_s=spec.duration_s,
         share=share,
-        description={
-            "vocabulary": {
-                "source": spec.vocabulary.source,
-                "exact": spec.vocabulary.exact,
-                "sha256": spec.vocabulary.fingerprint(),
-            },
-            **spec.description,
-            "processes": share.of,
-            "open_loop": not isinstance(spec.workload.arrivals, ClosedLoop),
-        },
+        description=spec.description,
     )
 
 
@@ -160,22 +177,31 @@ def _start(workers: Sequence[_Worker]) -> None:
 
 
 def _watch(
-    spec: LoadSpec, workers: Sequence[_Worker], journals: Sequence[Path], progress: Watcher | None
+    spec: LoadSpec,
+    workers: Sequence[_Worker],
+    journals: Sequence[Path],
+    progress: Watcher | None,
+    until: Rule | None,
 ) -> None:
     """Until the last worker has gone; longer than all bounds of the run allow, and it is stopped."""
     began_s = time.monotonic()
     bound_s = spec.limits.duration_s + spec.target.timeouts.total_s + GRACE_S
-    tails = [JournalTail(journal) for journal in journals] if progress is not None else []
+    tails = [JournalTail(journal) for journal in journals] if progress or until else []
+    looks = Looks(until, spec.workload.requests_measured or 0) if until is not None else None
     users = spec.workload.arrivals.users if isinstance(spec.workload.arrivals, ClosedLoop) else None
     ended = 0
     waiting = list(workers)
     while waiting:
         waiting = [worker for worker in waiting if not worker.wait(LOOK_EVERY_S / len(waiting))]
         elapsed_s = time.monotonic() - began_s
+        records = tuple(record for tail in tails for record in tail.fresh())
+        ended += len(records)
         if progress is not None:
-            records = tuple(record for tail in tails for record in tail.fresh())
-            ended += len(records)
             progress(Progress(elapsed_s, records, ended, users))
+        if looks is not None and (looked_at := looks.enough(records)) is not None:
+            looks = None
+            for worker in workers:
+                worker.enough(looked_at)
         if elapsed_s > bound_s:
             raise errors.WorkerDied(
                 f"the load {spec.name} did not come to its end",
@@ -216,6 +242,11 @@ class _Worker:
     def begin(self, start_ns: int) -> None:
         with suppress(BrokenPipeError):
             self._child.orders.write(f"{start_ns}\n".encode())
+
+    def enough(self, looked_at: int) -> None:
+        """Tell it to send nothing more, for the first so many decide all; harmless when it has gone."""
+        with suppress(BrokenPipeError):
+            self._child.orders.write(f"{ENOUGH} {looked_at}\n".encode())
 
     def stop(self) -> None:
         """Tell it to stop; harmless when it has gone."""

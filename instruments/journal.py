@@ -5,7 +5,8 @@ Line 1 is `{"kind": "run", "schema": 1, ...}`: the run's name, description and c
 Each further line is `{"kind": "request", ...}`, a RequestRecord field by field (instants in integer
 nanoseconds of the monotonic clock of line 1, token counts from `usage`, absent when unknown).
 The last line of a run that came to its end is `{"kind": "end", ...}`: window, client check, why it
-stopped. A journal without it was cut off; its records stand. A torn last line is left out and said.
+stopped, or that it ended because all was decided. A journal without it was cut off; its records stand.
+A torn last line is left out and said.
 
 A run of one process writes `<name>.jsonl`, one of four `<name>.1of4.jsonl` to `<name>.4of4.jsonl`.
 """
@@ -15,8 +16,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +26,7 @@ import orjson
 
 from instruments.clock import ClockAnchor
 from instruments.errors import JournalError
+from instruments.merging import merged
 from instruments.records import ClientCheck, LoadRun, Outcome, Phase, RequestRecord, Window
 
 SCHEMA = 1
@@ -53,14 +55,24 @@ class Journal:
         """Write one record; JournalError when the disk refuses it."""
         self._write({"kind": "request", **_plain(record)})
 
-    def end(self, window: Window | None, client: ClientCheck | None, stopped_because: str | None) -> None:
-        """Write the closing line of a run that came to its end, early or not."""
+    def end(
+        self,
+        window: Window | None,
+        client: ClientCheck | None,
+        stopped_because: str | None,
+        decided_at: int | None = None,
+    ) -> None:
+        """Write the closing line of a run that came to its end, early or not.
+
+        `decided_at`: the plan's first so many requests were looked at, and the rest not wanted any more.
+        """
         self._write(
             {
                 "kind": "end",
                 "window": asdict(window) if window else None,
                 "client": asdict(client) if client else None,
                 "stopped_because": stopped_because,
+                "decided_at": decided_at,
             }
         )
 
@@ -106,6 +118,15 @@ class JournalTail:
         return [_record(line) for line in lines if line is not None and line.get("kind") == "request"]
 
 
+def with_ending(description: Mapping[str, Any], decided_at: int | None) -> Mapping[str, Any]:
+    """What is said of a run, with how its sampling ended, which nobody knew when it was written."""
+    sampling = description.get("sampling")
+    if sampling is None and decided_at is None:
+        return description
+    ending = {"decided": decided_at is not None, "decided_at": decided_at}
+    return {**description, "sampling": {**(sampling or {}), **ending}}
+
+
 def parts(path: Path, processes: int) -> list[Path]:
     """The files that so many processes write for the run of this name."""
     if processes == 1:
@@ -144,61 +165,7 @@ def load_run(path: Path) -> LoadRun:
             hint="remove those that are older",
         )
     (of,) = ofs
-    return _merged(runs, [n for n in range(1, of + 1) if n not in found], of)
-
-
-def _merged(runs: Sequence[LoadRun], missing: Sequence[int], of: int) -> LoadRun:
-    """One run out of the parts that its processes wrote, on one clock: they ran on one machine."""
-    windows = [run.window for run in runs if run.window is not None]
-    stopped = [run.stopped_because for run in runs if run.stopped_because is not None]
-    problems = [problem for run in runs for problem in run.problems]
-    problems += [f"the journal of process {number} of {of} is missing" for number in missing]
-    return replace(
-        runs[0],
-        records=tuple(sorted((one for run in runs for one in run.records), key=lambda one: one.index)),
-        window=Window(min(w.start_ns for w in windows), max(w.end_ns for w in windows)) if windows else None,
-        client=_worst(runs),
-        complete=all(run.complete for run in runs) and not missing,
-        stopped_because=stopped[0] if stopped else "cut off" if missing else None,
-        problems=tuple(dict.fromkeys(problems)),
-    )
-
-
-def _worst(runs: Sequence[LoadRun]) -> ClientCheck | None:
-    checks = [run.client for run in runs if run.client is not None]
-    if not checks:
-        return None
-    stamps = {check.stamps for check in checks} - {"none"}
-    ratios = [check.littles_ratio for check in checks if check.littles_ratio is not None]
-    excesses = [check.littles_excess_s for check in checks if check.littles_excess_s is not None]
-    return ClientCheck(
-        loop_lag_p99_s=max(check.loop_lag_p99_s for check in checks),
-        loop_lag_max_s=max(check.loop_lag_max_s for check in checks),
-        gc_pause_max_s=max(check.gc_pause_max_s for check in checks),
-        cpu_share=max(check.cpu_share for check in checks),
-        stamps=stamps.pop() if len(stamps) == 1 else "mixed" if stamps else "none",
-        connections_made=sum(check.connections_made for check in checks),
-        in_flight_mean=_in_flight(runs),
-        littles_ratio=max(ratios, key=lambda ratio: abs(ratio - 1), default=None),
-        littles_excess_s=max(excesses, key=abs, default=None),
-        clock_steps=max(check.clock_steps for check in checks),
-        peak_memory_bytes=max(check.peak_memory_bytes for check in checks),
-        processes=sum(check.processes for check in checks),
-    )
-
-
-def _in_flight(runs: Sequence[LoadRun]) -> float | None:
-    """Mean in flight of all processes: each one's, for as long as it lasted, over the time of all."""
-    parts = [
-        (run.client.in_flight_mean, run.window)
-        for run in runs
-        if run.client is not None and run.client.in_flight_mean is not None and run.window is not None
-    ]
-    if not parts:
-        return None
-    ns = max(window.end_ns for _, window in parts) - min(window.start_ns for _, window in parts)
-    area = sum(mean * (window.end_ns - window.start_ns) for mean, window in parts)
-    return area / ns if ns > 0 else None
+    return merged(runs, [n for n in range(1, of + 1) if n not in found], of)
 
 
 def _load(path: Path) -> LoadRun:
@@ -259,7 +226,7 @@ def _assembled(head: Mapping[str, Any], lines: list[dict[str, Any]], problems: l
         problems.append("the run was cut off: the journal has no closing line")
     return LoadRun(
         name=head["name"],
-        description=head["description"],
+        description=with_ending(head["description"], end.get("decided_at") if end else None),
         anchor=ClockAnchor(**head["anchor"]),
         records=tuple(sorted(records, key=lambda record: record.index)),
         window=Window(**end["window"]) if end and end["window"] else None,

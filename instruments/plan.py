@@ -107,6 +107,12 @@ class LoadPlan:
         )
         return Sessions(islice(all_of_them, share.number, None, share.of))
 
+    def ends_before(self, offset_ns: int | None) -> bool:
+        """Whether a session was never going to be due: users who ask until the time is over have no plan."""
+        if self.duration_s is None:
+            return False
+        return offset_ns is None or offset_ns >= self.duration_s * NANOSECONDS
+
 
 def never_sent(request: Request, due_ns: int, reason: str | None) -> RequestRecord:
     """The record of a request that was planned and never sent."""

@@ -7,6 +7,7 @@
         calibration/        the client's error on this machine, and the journals and logs that it comes from
         claims.jsonl        one ClaimRecord for each test that ended
         verdicts.jsonl      one Verdict for each objective judged, with the journal it rests on
+        laws.jsonl          one LawVerdict for each conservation law, with the load it was checked on
         incidents.jsonl     parts of the stack that died, with their log tails
         verdict.json        the whole session in one document, for other machines
         logs/  allure/  report.html
@@ -49,6 +50,7 @@ class SessionRecord:
     exit_code: int | None = None
     exit_reason: str | None = None
     startup_s: Mapping[str, float] = field(default_factory=dict)  # component -> seconds to ready
+    expected: tuple[str, ...] = ()  # ids of the required objectives that a gate has to judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class RunFolder:
                 hint="name a folder below results/",
             )
         known = {name: document[name] for name in SessionRecord.__dataclass_fields__ if name in document}
-        known |= {name: tuple(known[name]) for name in ("command", "notes") if name in known}
+        known |= {name: tuple(known[name]) for name in ("command", "notes", "expected") if name in known}
         return SessionRecord(**known)
 
     def append_claim(self, claim: ClaimRecord) -> None:
@@ -131,10 +133,17 @@ class RunFolder:
         read = []
         for line in self._lines("verdicts.jsonl"):
             journal, claim = line.pop("journal"), line.pop("claim")
-            line["objective"] = ServiceLevelObjective(**line["objective"])
+            line["objective"] = ServiceLevelObjective.from_document(line["objective"])
             line["state"] = State(line["state"])
             read.append((Verdict(**line), journal, claim))
         return read
+
+    def append_law(self, document: Mapping[str, Any]) -> None:
+        """Keep what became of a conservation law: law, load, state, reason, expected, seen."""
+        self._append("laws.jsonl", document)
+
+    def laws(self) -> list[dict[str, Any]]:
+        return list(self._lines("laws.jsonl"))
 
     def append_incident(self, incident: IncidentRecord) -> None:
         self._append("incidents.jsonl", asdict(incident))

@@ -1,9 +1,10 @@
 """A process that runs one engine and nothing else: small, quiet, and gone when its parent is.
 
 It is given a WorkOrder on its standard input, says "ready" in a line, starts at the instant that the next
-line of its input names, and writes its journal. The end of its input is the order to stop: a parent that
-was killed leaves nothing running. Ctrl-C and SIGTERM reach whole groups of processes, and are the parent's
-to deal with.
+line of its input names, and writes its journal. A further line, "enough N", lets what is in flight end and
+sends nothing more: the first N requests of the plan were looked at, and decide all. The end of its input is
+the order to stop at once: a parent that was killed leaves nothing running. Ctrl-C and SIGTERM reach whole
+groups of processes, and are the parent's to deal with.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from instruments.workloads import Workload
 from instruments.workloads.vocabulary import Vocabulary
 
 AT_ONCE = 0  # the start of a worker that has nobody to wait for
+ENOUGH = "enough"  # all is decided: what ends a run well before its plan is through
 FAILED = 70  # exit status of a worker that has said why in its last line
 _LENGTH = struct.Struct(">Q")
 
@@ -62,7 +64,7 @@ class WorkOrder:
 
 
 def run(order: WorkOrder, orders: int, answers: BinaryIO) -> None:
-    """Run an order; `orders` is the descriptor that brings the start and, by its end, the stop."""
+    """Run an order; `orders` is the descriptor that brings the start, "enough" and, by its end, the stop."""
     loop = SocketLoop()
     requests = order.workload.requests(order.model, order.seed, order.vocabulary)
     plan = LoadPlan(
@@ -80,16 +82,22 @@ def run(order: WorkOrder, orders: int, answers: BinaryIO) -> None:
     with Journal(order.journal, order.name, order.description, order.anchor) as journal:
         engine = LoadEngine(transport, journal, loop, check=SelfCheck(loop), keep=False)
 
-        def stop(_event: int) -> None:
-            loop.forget(orders)
-            engine.stop(INTERRUPTED, at_once=True)
+        def obey(_event: int) -> None:
+            match _line(orders).decode().split():
+                case []:
+                    loop.forget(orders)
+                    engine.stop(INTERRUPTED, at_once=True)
+                case [word, looked_at] if word == ENOUGH:
+                    engine.enough(int(looked_at))
+                case line:
+                    raise ValueError(f"an order that nobody knows: {line}")
 
         def begin() -> int:
             _say(answers, {"ready": True})
             line = _line(orders)
             if not line:
                 raise KeyboardInterrupt
-            loop.watch(orders, stop)
+            loop.watch(orders, obey)
             return int(line) or loop.now_ns()
 
         with suppress(KeyboardInterrupt):  # told to stop before it began: the journal says so

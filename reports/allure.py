@@ -27,6 +27,7 @@ _CATEGORIES = (
     ("Inconclusive: the data cannot tell", _UNMET, r"\bObjectiveInconclusive\b"),
     ("The stack died", _UNMET, r"\bStackDied\b"),
     ("The stack did not start", _UNMET, r"\b(?:StackNotReady|MissingBinary|StackError)\b"),
+    ("A gate cannot pass by skipping", _UNMET, r"(?:a gate cannot pass by skipping|\bSkipped: )"),
     ("Nothing was measured", [*_UNMET, "skipped"], r"[Nn]othing (?:was|passed|to) ?(?:measured)?"),
     ("A setting or a catalog file is wrong", _UNMET, r"\bConfigurationError\b"),
     ("Skipped: the stack lacks a capability", ["skipped"], r"[Cc]apabilit(?:y|ies)"),
@@ -88,10 +89,13 @@ def verdict_table_html(verdict: Verdict, *, simulated: bool = False) -> str:
         "limits of a good request": wording.per_request(objective),
         "measured": wording.measured(verdict),
         "bad": wording.bad_of(verdict),
+        "left out": wording.trimmed(verdict),
         "confidence": wording.PERCENT.quantity(objective.confidence),
+        "decided by": verdict.test,
+        "false alarms": "; ".join(wording.shared_alarms([verdict])),
         "headroom": wording.headroom(verdict),
         "reason": verdict.reason,
-        "further good requests needed": str(verdict.requests_more or ""),
+        "more requests needed": str(verdict.requests_more or ""),
         "load": verdict.run,
     }
     cells = "".join(

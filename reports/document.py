@@ -1,31 +1,20 @@
-"""The verdict as a document: verdict.json for machines, Markdown for the summary of a job."""
+"""The verdict as a document for machines: verdict.json, whose fields verdict.schema.json holds."""
 
 from __future__ import annotations
 
-import re
+from dataclasses import asdict
 from typing import Any
 
-from instruments.slo import State
-from reports import wording
+from reports.calibrated import why_stale
 from reports.judged import Judged
 from reports.loads import Load
 from reports.model import SessionReport
-from reports.overall import Overall
 
-SCHEMA = 1
-_MARKS = {
-    Overall.MET: "✅",
-    Overall.VIOLATED: "❌",
-    Overall.FAILED: "❌",
-    Overall.INCONCLUSIVE: "⚠️",
-    Overall.INTERRUPTED: "⚠️",
-    Overall.NOTHING_MEASURED: "⚪",
-}
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~])")
+SCHEMA = 2
 
 
 def verdict_document(report: SessionReport) -> dict[str, Any]:
-    """All of the judgement, schema 1. Times in seconds, shares 0 to 1; None is undefined."""
+    """All of the judgement, schema 2. Times in seconds, shares 0 to 1; None is undefined."""
     session = report.session
     return {
         "schema": SCHEMA,
@@ -41,9 +30,13 @@ def verdict_document(report: SessionReport) -> dict[str, Any]:
         "finished_at": session.finished_at,
         "session_exit_code": session.exit_code,
         "objectives_from": report.objectives_from,
+        "expected": list(session.expected),
+        "missing": list(report.missing),
         "objectives": [_objective(one, report.simulated) for one in report.verdicts],
+        "laws": [{**asdict(law), "state": str(law.state)} for law in report.laws],
         "claims": {"total": len(report.claims), **dict(sorted(report.claim_counts.items()))},
-        "loads": [_load(load) for load in report.loads],
+        "loads": [{**_load(load), **_trust(load, report)} for load in report.loads],
+        "telemetry": _telemetry(report),
         "incidents": [
             {"at": incident.at, "component": incident.component, "what": incident.what}
             for incident in report.incidents
@@ -51,30 +44,6 @@ def verdict_document(report: SessionReport) -> dict[str, Any]:
         "problems": list(report.problems),
         "fingerprint": dict(report.fingerprint),
     }
-
-
-def markdown(report: SessionReport) -> str:
-    """A summary of the run: verdict, objectives, what failed, died or is to be doubted."""
-    simulated = ", simulated" if report.simulated else ""
-    parts = [
-        f"## {_MARKS[report.state]} {report.state}{simulated}\n",
-        f"{_plain(report.reason)}\n",
-        _session_line(report),
-    ]
-    if report.verdicts:
-        parts.append(_objectives_table(report))
-    for title, items in _lists(report):
-        if items:
-            parts.append(f"### {title}\n")
-            parts.append("".join(f"- {_plain(item)}\n" for item in items))
-    return "\n".join(parts)
-
-
-def _session_line(report: SessionReport) -> str:
-    session = report.session
-    claims = ", ".join(f"{count} {name}" for name, count in sorted(report.claim_counts.items())) or "none"
-    where = f"Run {_plain(session.run_id)} on {_plain(session.environment)}"
-    return f"{where}, exit code {report.exit_code}. Claims: {_plain(claims)}.\n"
 
 
 def _objective(one: Judged, simulated: bool) -> dict[str, Any]:
@@ -90,13 +59,20 @@ def _objective(one: Judged, simulated: bool) -> dict[str, Any]:
         "per_request": dict(objective.per_request),
         "confidence": objective.confidence,
         "required": objective.required,
+        "family": objective.family,
+        "family_size": verdict.family,
+        "cost_per_hour": objective.cost_per_hour,
+        "applies": {name: list(told) for name, told in asdict(objective.applies).items()},
         "simulated": simulated,
         "state": str(one.state),
         "reason": one.reason,
+        "test": verdict.test or None,
         "value": verdict.value,
         "low": verdict.low,
         "high": verdict.high,
         "requests": verdict.requests,
+        "requests_effective": verdict.requests_effective,
+        "trimmed": verdict.trimmed,
         "bad": verdict.bad,
         "requests_more": verdict.requests_more,
         "headroom": verdict.headroom,
@@ -120,47 +96,34 @@ def _load(load: Load) -> dict[str, Any]:
         "achieved_per_s": summary.achieved_per_s,
         "completed_per_s": summary.completed_per_s,
         "output_tokens_per_s": summary.output_tokens_per_s,
+        "sampling": load.sampling or None,
+        "void": list(summary.void),
+    }
+
+
+def _trust(load: Load, report: SessionReport) -> dict[str, Any]:
+    """How far the client's and the server's numbers of a load can be trusted."""
+    summary, server = load.summary, load.summary.server
+    return {
         "send_lag_p99_s": summary.send_lag_p99_s,
         "loop_lag_p99_s": summary.client.loop_lag_p99_s if summary.client else None,
         "stamps": summary.client.stamps if summary.client else None,
         "stamp_error_p99_s": summary.stamp_error_s,
         "calibration": load.run.description.get("calibration"),
-        "void": list(summary.void),
+        "calibration_problem": why_stale(load, report.session, report.fingerprint),
+        "server": None
+        if server is None
+        else {
+            "source": server.source,
+            "every_s": server.every_s,
+            "clock_error_s": server.clock_error_s,
+            "problems": list(server.problems),
+        },
     }
 
 
-def _objectives_table(report: SessionReport) -> str:
-    rows = ["| state | objective | limit | measured | bad | headroom |", "|---|---|--:|--:|--:|--:|"]
-    for one in report.verdicts:
-        advisory = "" if one.objective.required else " (advisory)"
-        cells = (
-            f"{_MARKS[Overall(one.state)]} {one.state}{', simulated' if report.simulated else ''}",
-            _plain(f"{one.objective.id}: {wording.subject(one.objective)}{advisory}"),
-            wording.limit(one.objective),
-            _plain(wording.measured(one.verdict)),
-            f"{one.verdict.bad} of {one.verdict.requests}",
-            wording.headroom(one.verdict),
-        )
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
-
-
-def _lists(report: SessionReport) -> list[tuple[str, list[str]]]:
-    broken = [claim for claim in report.claims if claim.outcome in ("failed", "error")]
-    unmet = [one for one in report.verdicts if one.state is not State.MET]
-    skipped = report.skip_reasons().items()
-    return [
-        ("Why", [f"{one.objective.id}: {one.reason}" for one in unmet]),
-        (
-            "Died",
-            [f"{one.component} at {one.at}: {wording.one_line(one.what, 200)}" for one in report.incidents],
-        ),
-        ("Claims that do not hold", [f"{one.nodeid}: {wording.one_line(one.reason, 200)}" for one in broken]),
-        ("Skipped", [f"{wording.many(len(claims), 'claim')}: {reason}" for reason, claims in skipped]),
-        ("To be doubted", list(report.problems)),
-    ]
-
-
-def _plain(text: str) -> str:
-    """The text as text: nothing in it is markup, and it is one line."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()).replace("&", "&amp;"))
+def _telemetry(report: SessionReport) -> dict[str, Any]:
+    """Where the server's numbers come from; the clock error is the worst of the loads that know theirs."""
+    servers = [load.summary.server for load in report.loads if load.summary.server is not None]
+    errors = [server.clock_error_s for server in servers if server.clock_error_s is not None]
+    return {"source": report.session.telemetry, "clock_error_s": max(errors, default=None)}

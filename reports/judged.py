@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from math import isclose
 
 from instruments.slo import ServiceLevelObjective, State, Verdict, evaluate
+from instruments.slo.objective import family_size
 from reports.loads import MALFORMED, Load, find
 
 _WORST_FIRST = (State.VIOLATED, State.INCONCLUSIVE, State.MET)
-_RESTS_ON = ("state", "requests", "bad", "value", "low", "high")
+_RESTS_ON = ("state", "requests", "bad", "value", "low", "high", "trimmed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,11 @@ def judge_stored(stored: Iterable[tuple[Verdict, str, str]], loads: Sequence[Loa
 def judge_with(objectives: Iterable[ServiceLevelObjective], loads: Sequence[Load]) -> list[Judged]:
     """Judge other objectives on the loads of their workload; one without a load is INCONCLUSIVE."""
     judged: list[Judged] = []
+    objectives = tuple(objectives)
     for objective in objectives:
         matching = [load for load in loads if load.workload_id == objective.workload]
         for load in matching:
-            verdict = evaluate(load.summary, objective)
+            verdict = evaluate(load.summary, objective, family=family_size(objectives, objective))
             judged.append(Judged(verdict, verdict.state, verdict.reason, load.journal))
         if not matching:
             why = f"no load of the workload {objective.workload!r} can be read in this run"
@@ -53,7 +55,7 @@ def _again(stored: Verdict, journal: str, claim: str, load: Load | None) -> Judg
     if load is None:
         return _unsupported(stored, journal, claim, f"{journal} is missing or cannot be read")
     try:
-        verdict = evaluate(load.summary, stored.objective)
+        verdict = evaluate(load.summary, stored.objective, family=stored.family)
     except MALFORMED as error:
         return _unsupported(stored, journal, claim, f"{journal} cannot be judged: {error}")
     differing = _differing(stored, verdict)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from instruments.records import Outcome
+from instruments.records import Outcome, RequestRecord
 from instruments.slo import ServiceLevelObjective
 from instruments.statistics import RunSummary
+from instruments.statistics.correlation import effective_share_of_bad
 from instruments.statistics.indicators import INDICATORS
 from instruments.statistics.quantiles import quantile, quantile_interval
 from reports.wording import Scale, time_scale
@@ -75,27 +76,44 @@ def panels(summary: RunSummary, objectives: Iterable[ServiceLevelObjective]) -> 
 
 def counted(summary: RunSummary, indicator: str) -> int:
     """How many requests an indicator's quantiles are of: those that its objectives judge."""
+    return len(_counting(summary, indicator))
+
+
+def _counting(summary: RunSummary, indicator: str) -> list[RequestRecord]:
     records = [record for record in summary.records if record.outcome is not Outcome.CANCELLED]
     if indicator == "tpot_s":  # an answer of one token has no cadence
-        return sum(record.completion_tokens != 1 for record in records)
-    return len(records)
+        return [record for record in records if record.completion_tokens != 1]
+    return records
 
 
 def _indicator_row(summary: RunSummary, name: str) -> QuantileRow:
     known, total = summary.distributions[name], counted(summary, name)
     ordered = (*known, *([_INFINITY] * (total - len(known))))
-    cells = tuple(_cell(ordered, share, interval=True) for share in SHARES)
+    sent = _in_order_of_sending(summary, name)
+    cells = tuple(_cell(ordered, share, sent) for share in SHARES)
     return QuantileRow(INDICATORS[name].label, len(known), total, cells)
 
 
+def _in_order_of_sending(summary: RunSummary, name: str) -> list[float]:
+    """Every value that counts, those without one infinite; from their order shows how they hang together."""
+    of = INDICATORS[name].of
+    done = [record if record.outcome is Outcome.COMPLETED else None for record in _counting(summary, name)]
+    values = [of(record) if of and record else None for record in done]
+    return [_INFINITY if value is None else value for value in values]
+
+
 def _gap_row(label: str, gaps: tuple[float, ...]) -> QuantileRow:
-    cells = tuple(_cell(gaps, share, interval=False) for share in SHARES)
+    cells = tuple(_cell(gaps, share) for share in SHARES)
     return QuantileRow(label, len(gaps), len(gaps), cells, pooled=True)
 
 
-def _cell(ordered: Sequence[float], share: float, *, interval: bool) -> tuple[str, str]:
-    value = _finite(quantile(ordered, share))
-    ends = quantile_interval(ordered, share, CONFIDENCE) if interval else None
+def _cell(ordered: Sequence[float], share: float, sent: Sequence[float] = ()) -> tuple[str, str]:
+    """A quantile, and its interval where the values are given in the order of their sending too."""
+    value = quantile(ordered, share)
+    ends = None
+    if value is not None and sent:
+        ends = quantile_interval(ordered, share, CONFIDENCE, effective_share_of_bad(sent, value))
+    value = _finite(value)
     low, high = (None, None) if ends is None else (_finite(ends[0]), _finite(ends[1]))
     unit = time_scale(low if value is None else value)
     return unit.quantity(value), unit.interval(low, high)
@@ -118,7 +136,8 @@ def _panel(
 def _limits(objective: ServiceLevelObjective, indicators: set[str]) -> list[LimitLine]:
     lines = [LimitLine(one, None) for name, one in objective.per_request.items() if name in indicators]
     if objective.indicator in indicators:
-        lines.append(LimitLine(objective.limit, objective.quantile))
+        share = objective.quantile if objective.is_quantile else None
+        lines.append(LimitLine(objective.limit, share))
     return lines
 
 

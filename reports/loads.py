@@ -11,6 +11,7 @@ from instruments.journal import load_run
 from instruments.records import LoadRun
 from instruments.results import RunFolder
 from instruments.statistics import RunSummary, summarize
+from instruments.telemetry.record import ServerRecord
 
 # What reading a line of another shape than ours ends in. A page says so and goes on.
 MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
@@ -35,6 +36,16 @@ class Load:
         return self.workload.get("id")
 
     @property
+    def simulated(self) -> bool:
+        return bool(self.run.description.get("simulated"))
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How often the run was looked at while it went; empty for a run of a planned size."""
+        described = self.run.description.get("sampling")
+        return described if isinstance(described, dict) else {}
+
+    @property
     def judged(self) -> int:
         """Requests that count: all that were due, but for those cancelled on purpose."""
         return self.summary.completed + self.summary.errors
@@ -48,7 +59,7 @@ def read_loads(folder: RunFolder) -> tuple[list[Load], list[str]]:
         name = str(path.relative_to(folder.path))
         try:
             run = load_run(path)
-            load = Load(name, run, summarize(run))
+            load = Load(name, run, summarize(run, _server(folder, path.stem)))
         except JournalError as error:
             why = f"expected {error.expected}, seen {error.seen}" if error.expected else error.seen or ""
             problems.append(f"{name} cannot be read: {why}")
@@ -58,6 +69,14 @@ def read_loads(folder: RunFolder) -> tuple[list[Load], list[str]]:
             loads.append(load)
             problems += [f"{name}: {problem}" for problem in run.problems]
     return loads, problems
+
+
+def _server(folder: RunFolder, name: str) -> ServerRecord | None:
+    """What the server said of itself around a load; None where nothing was kept."""
+    kept = f"loads/{name}.server.json"
+    if not (folder.path / kept).exists():
+        return None
+    return ServerRecord.from_document(folder.read_document(kept))
 
 
 def find(loads: Sequence[Load], journal: str) -> Load | None:

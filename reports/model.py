@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 from instruments.errors import JournalError
 from instruments.results import ClaimRecord, IncidentRecord, RunFolder, SessionRecord
-from instruments.slo import ServiceLevelObjective
+from instruments.slo import ServiceLevelObjective, Verdict
+from reports.calibrated import on_fresh_calibration
 from reports.judged import Judged, judge_stored, judge_with
+from reports.laws import Law, judge_laws, law_problems
 from reports.loads import MALFORMED, Load, read_loads
 from reports.overall import Evidence, Overall, decide, explained_claims
 
@@ -33,10 +35,13 @@ class SessionReport:
     state: Overall
     reason: str
     objectives_from: str | None = None  # the file of other objectives, when judged with one
+    laws: tuple[Law, ...] = ()
+    missing: tuple[str, ...] = ()  # objectives that the gate had to judge, and has no verdict of
 
     @property
     def simulated(self) -> bool:
-        return self.session.simulated
+        """Whether the session or any of its loads says so."""
+        return self.session.simulated or any(load.simulated for load in self.loads)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -77,21 +82,27 @@ def read_report(
     claims = _read(files, "claims.jsonl", files.claims, lost)
     incidents = _read(files, "incidents.jsonl", files.incidents, lost)
     stored = _read(files, "verdicts.jsonl", files.verdicts, lost)
+    laws = _read(files, "laws.jsonl", lambda: judge_laws(files.laws(), loads, claims), lost)
+    fingerprint = files.read_document("fingerprint.json") or {}
     judged = judge_stored(stored, loads) if objectives is None else judge_with(objectives.values(), loads)
+    judged = on_fresh_calibration(judged, loads, session, fingerprint)
     evidence = Evidence(
         session=session,
         claims=claims,
         judged=judged,
         lost=lost,
-        explained=explained_claims([(claim, v.objective.required, v.state) for v, _, claim in stored]),
+        explained=_explained(stored, laws),
         other_objectives=objectives is not None,
+        laws=laws,
+        simulated=any(load.simulated for load in loads),
     )
     state, reason = decide(evidence)
-    problems += [one.problem for one in judged if one.problem] + lost
+    problems += [one.problem for one in judged if one.problem]
+    problems += law_problems(laws) + lost
     return SessionReport(
         folder=folder,
         session=session,
-        fingerprint=files.read_document("fingerprint.json") or {},
+        fingerprint=fingerprint,
         claims=tuple(claims),
         verdicts=tuple(judged),
         incidents=tuple(incidents),
@@ -100,7 +111,16 @@ def read_report(
         state=state,
         reason=reason,
         objectives_from=objectives_from,
+        laws=tuple(laws),
+        missing=tuple(evidence.missing()),
     )
+
+
+def _explained(stored: Iterable[tuple[Verdict, str, str]], laws: Iterable[Law]) -> frozenset[str]:
+    """Claims that failed because of a verdict or a law: told once, as the verdict or the law."""
+    of_objectives = [(claim, verdict.objective.required, verdict.state) for verdict, _, claim in stored]
+    of_laws = [(law.claim, law.required, law.state) for law in laws if law.claim]
+    return explained_claims([*of_objectives, *of_laws])
 
 
 def _session(files: RunFolder) -> SessionRecord:

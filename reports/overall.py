@@ -9,19 +9,21 @@ from enum import StrEnum
 
 from instruments.results import ClaimRecord, SessionRecord
 from instruments.slo import State
-from reports import wording
+from reports import laws, wording
 from reports.exit_codes import VerdictExit
 from reports.judged import Judged
+from reports.laws import Law
 
 
 class Overall(StrEnum):
-    """What a run amounts to. Only MET passes."""
+    """What a run amounts to. Only MET is said of objectives, and only MET passes a gate."""
 
     FAILED = "FAILED"
     VIOLATED = "VIOLATED"
     INCONCLUSIVE = "INCONCLUSIVE"
     NOTHING_MEASURED = "NOTHING MEASURED"
     INTERRUPTED = "INTERRUPTED"
+    CLAIMS_HOLD = "CLAIMS HOLD"  # no required objective was judged: nothing is said of service levels
     MET = "MET"
 
     @property
@@ -37,11 +39,16 @@ class Evidence:
     claims: Sequence[ClaimRecord]
     judged: Sequence[Judged]
     lost: Sequence[str] = ()  # files of the run, or parts of them, that cannot be read
-    explained: frozenset[str] = frozenset()  # claims that failed because of a verdict
+    explained: frozenset[str] = frozenset()  # claims that failed because of a verdict or a law
     other_objectives: bool = False  # judged later, with other objectives than the session's
+    laws: Sequence[Law] = ()
+    simulated: bool = False  # the session or any of its loads says so
 
     def required(self, state: State) -> list[Judged]:
         return [one for one in self.judged if one.objective.required and one.state is state]
+
+    def broken_laws(self, state: State) -> list[Law]:
+        return [law for law in self.laws if law.required and law.state is state]
 
     def broken_claims(self) -> list[ClaimRecord]:
         """Claims that failed for a reason of their own. A broken objective fails the test that asked
@@ -51,6 +58,16 @@ class Evidence:
             for claim in self.claims
             if claim.outcome == "error" or (claim.outcome == "failed" and claim.nodeid not in self.explained)
         ]
+
+    def missing(self) -> list[str]:
+        """Objectives that the gate had to judge, and has no verdict of."""
+        if not self.session.gate or self.other_objectives:
+            return []
+        judged = {one.objective.id for one in self.judged}
+        return [name for name in self.session.expected if name not in judged]
+
+    def interrupted(self) -> bool:
+        return not self.session.finished_at or self.session.exit_code == VerdictExit.INTERRUPTED
 
 
 def explained_claims(stored: Sequence[tuple[str, bool, State]]) -> frozenset[str]:
@@ -63,7 +80,9 @@ def decide(evidence: Evidence) -> tuple[Overall, str]:
     for state, rule in _TABLE:
         if sentence := rule(evidence):
             return state, sentence
-    return Overall.MET, _met(evidence)
+    judged = any(one.objective.required for one in evidence.judged)
+    sentence = _counted(evidence)
+    return (Overall.MET if judged else Overall.CLAIMS_HOLD), sentence[0].upper() + sentence[1:]
 
 
 def _broken_claim(evidence: Evidence) -> str | None:
@@ -81,8 +100,19 @@ def _violated(evidence: Evidence) -> str | None:
     return _objectives(evidence, State.VIOLATED, "violated")
 
 
+def _violated_law(evidence: Evidence) -> str | None:
+    return _laws(evidence, State.VIOLATED, "violated")
+
+
 def _inconclusive(evidence: Evidence) -> str | None:
     return _objectives(evidence, State.INCONCLUSIVE, "undecided")
+
+
+def _undecided_law(evidence: Evidence) -> str | None:
+    """Unless a gate or a test asks for it, a law that cannot be checked is only shown: there need not be any
+    server's numbers."""
+    asked = evidence.session.gate or any(law.claim for law in evidence.broken_laws(State.INCONCLUSIVE))
+    return _laws(evidence, State.INCONCLUSIVE, "undecided") if asked else None
 
 
 def _lost_evidence(evidence: Evidence) -> str | None:
@@ -99,7 +129,34 @@ def _nothing_measured(evidence: Evidence) -> str | None:
         else "no claim was checked"
     )
     end = "" if evidence.session.finished_at else ", and the session never finished"
-    return f"Nothing passed and no objective was judged: {what}{end}"
+    why = f"; {wording.one_line(evidence.session.exit_reason, 400)}" if evidence.session.exit_reason else ""
+    return f"Nothing passed and no objective was judged: {what}{end}{why}"
+
+
+def _gate_judged_nothing(evidence: Evidence) -> str | None:
+    if not evidence.session.gate or evidence.interrupted():
+        return None
+    if any(one.objective.required for one in evidence.judged):
+        return None
+    return f"A gate without a judged objective passes nothing: {_counted(evidence)}{_named(evidence)}"
+
+
+def _gate_missing(evidence: Evidence) -> str | None:
+    if not evidence.session.gate or evidence.other_objectives or evidence.interrupted():
+        return None
+    if not evidence.session.expected:
+        return "The gate did not note which objectives it had to judge: none of them may be missing"
+    missing = evidence.missing()
+    if not missing:
+        return None
+    count = f"{len(missing)} of {wording.many(len(evidence.session.expected), 'required objective')}"
+    return f"{count} of the gate without a verdict{_named(evidence)}"
+
+
+def _named(evidence: Evidence) -> str:
+    missing = evidence.missing()
+    more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+    return f": {', '.join(missing[:_MOST_NAMED])}{more}" if missing else ""
 
 
 def _interrupted(evidence: Evidence) -> str | None:
@@ -123,15 +180,10 @@ def _ended_with(*codes: int | None) -> Callable[[Evidence], str | None]:
     return rule
 
 
-def _simulated_gate(evidence: Evidence) -> str | None:
-    if not (evidence.session.gate and evidence.session.simulated):
+def _gate_simulated(evidence: Evidence) -> str | None:
+    if not (evidence.session.gate and (evidence.session.simulated or evidence.simulated)):
         return None
     return "A simulated engine never passes a gate: its numbers say nothing about vLLM"
-
-
-def _met(evidence: Evidence) -> str:
-    sentence = _counted(evidence)
-    return sentence[0].upper() + sentence[1:]
 
 
 def _counted(evidence: Evidence) -> str:
@@ -155,19 +207,33 @@ def _objectives(evidence: Evidence, state: State, word: str) -> str | None:
     return f"{count}: {wording.sentence(broken[0])}"
 
 
+def _laws(evidence: Evidence, state: State, word: str) -> str | None:
+    broken = evidence.broken_laws(state)
+    if not broken:
+        return None
+    checked = sum(law.required for law in evidence.laws)
+    count = f"{len(broken)} of {wording.many(checked, 'conservation law')} {word}"
+    return f"{count}: {laws.sentence(broken[0])}"
+
+
 # pytest's own codes: 1 tests failed, 2 interrupted, 5 no tests collected.
 _CODES_OF_OBJECTIVES = frozenset({VerdictExit.FAILED, VerdictExit.VIOLATED, VerdictExit.INCONCLUSIVE})
 _NO_TESTS = 5
+_MOST_NAMED = 5
 
 _TABLE: tuple[tuple[Overall, Callable[[Evidence], str | None]], ...] = (
     (Overall.FAILED, _broken_claim),
     (Overall.VIOLATED, _violated),
+    (Overall.VIOLATED, _violated_law),
     (Overall.INCONCLUSIVE, _inconclusive),
+    (Overall.INCONCLUSIVE, _undecided_law),
     (Overall.INCONCLUSIVE, _lost_evidence),
     (Overall.NOTHING_MEASURED, _nothing_measured),
     (Overall.INTERRUPTED, _interrupted),
+    (Overall.NOTHING_MEASURED, _gate_judged_nothing),
     (Overall.NOTHING_MEASURED, _ended_with(VerdictExit.NOTHING_MEASURED, _NO_TESTS)),
     (Overall.INTERRUPTED, _ended_with(VerdictExit.INTERRUPTED)),
+    (Overall.INCONCLUSIVE, _gate_missing),
+    (Overall.INCONCLUSIVE, _gate_simulated),
     (Overall.FAILED, _ended_with()),
-    (Overall.INCONCLUSIVE, _simulated_gate),
 )

@@ -16,7 +16,7 @@ from instruments.results import ClaimRecord
 from instruments.slo import State
 from instruments.slo.verdict import CLIENT_ERROR_SHARE
 from instruments.statistics.indicators import INDICATORS
-from reports import latency, reproduction, wording
+from reports import latency, laws, reproduction, wording
 from reports.judged import Judged
 from reports.loads import Load
 from reports.model import SessionReport
@@ -33,6 +33,7 @@ LONGEST_LOG = 12_000
 _WORST_FIRST = ("error", "failed", "passed", "skipped")
 _MARKS = {
     Overall.MET: "✓",
+    Overall.CLAIMS_HOLD: "✓",
     Overall.VIOLATED: "✕",
     Overall.FAILED: "✕",
     Overall.INCONCLUSIVE: "?",
@@ -106,8 +107,12 @@ def _view(report: SessionReport) -> dict[str, Any]:
         "overall": Overall,
         "facts": _facts(report),
         "verdicts": sorted(report.verdicts, key=_rank),
+        "shared_alarms": wording.shared_alarms(one.verdict for one in report.verdicts),
+        "unkept": laws.unkept(report.laws),
+        "kept": [law for law in report.laws if law.state is State.MET],
         "incidents": [(one, one.log_tail[-LONGEST_LOG:]) for one in report.incidents],
         "loads": [_load_view(report, load, number) for number, load in enumerate(report.loads)],
+        "servers": [(one.summary.name, one.summary.server) for one in report.loads if one.summary.server],
         "unplotted": max(0, len(report.loads) - MOST_PLOTTED),
         "outcomes": _outcomes(report.loads),
         "trusted": _trusted,
@@ -130,16 +135,18 @@ def _facts(report: SessionReport) -> list[tuple[str, str]]:
     met = sum(one.state is State.MET for one in required)
     completed = sum(load.summary.completed for load in report.loads)
     judged = sum(load.judged for load in report.loads)
-    none = wording.UNDEFINED
-    return [
+    kept = sum(law.state is State.MET for law in report.laws)
+    facts = [
         ("exit code", str(report.exit_code)),
-        ("required objectives met", f"{met} of {len(required)}" if required else none),
-        (
-            "claims passed",
-            f"{report.claim_counts['passed']} of {len(report.claims)}" if report.claims else none,
-        ),
-        ("requests completed", f"{completed} of {judged}" if judged else none),
+        ("required objectives met", _of(met, max(len(required), len(report.session.expected)))),
+        ("claims passed", _of(report.claim_counts["passed"], len(report.claims))),
+        ("requests completed", _of(completed, judged)),
     ]
+    return [*facts, ("conservation laws kept", _of(kept, len(report.laws)))] if report.laws else facts
+
+
+def _of(count: int, total: int) -> str:
+    return f"{wording.whole(count)} of {wording.whole(total)}" if total else wording.UNDEFINED
 
 
 def _load_view(report: SessionReport, load: Load, number: int) -> LoadView:
@@ -232,7 +239,8 @@ def _said(value: Any) -> str:
 
 
 def _rank(one: Judged) -> tuple[int, bool]:
-    return (State.VIOLATED, State.INCONCLUSIVE, State.MET).index(one.state), not one.objective.required
+    return _STATES.index(one.state), not one.objective.required
 
 
+_STATES = (State.VIOLATED, State.INCONCLUSIVE, State.MET)
 _PASSED = _WORST_FIRST.index("passed")

@@ -53,7 +53,7 @@ def strip(verdict: Verdict) -> Strip:
 def _domain(verdict: Verdict) -> tuple[float, float]:
     limit = verdict.objective.limit
     seen = [number for number in (limit, verdict.value, verdict.low, verdict.high) if number is not None]
-    if verdict.objective.at_least is not None:
+    if verdict.objective.at_least is not None and INDICATORS[verdict.objective.indicator].unit == "share":
         least = min(seen)
         return max(0.0, least - 0.5 * (1 - least)), 1.0
     return 0.0, max(seen) * _AIR or 1.0

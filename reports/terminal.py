@@ -8,7 +8,7 @@ from pathlib import Path
 
 from instruments.results import ClaimRecord
 from instruments.slo import State
-from reports import wording
+from reports import laws, wording
 from reports.judged import Judged
 from reports.model import SessionReport
 from reports.overall import Evidence, Overall
@@ -18,6 +18,7 @@ _MOST_CLAIMS = 10
 _MARKS = {State.MET: "✓", State.VIOLATED: "✗", State.INCONCLUSIVE: "?"}
 _SGR = {
     Overall.MET: "1;32",
+    Overall.CLAIMS_HOLD: "1;32",
     Overall.VIOLATED: "1;31",
     Overall.FAILED: "1;35",
     Overall.INCONCLUSIVE: "1;33",
@@ -63,6 +64,16 @@ def _objectives(report: SessionReport, colour: bool) -> Iterator[str]:
         else:
             yield f"  {state}  {name}"
             yield f"{'':{widths[0] + 4}}{value:<{widths[2]}}  {count}"
+    yield from _sampling(report)
+
+
+def _sampling(report: SessionReport) -> Iterator[str]:
+    """How many requests the verdicts rest on, and how often any of them may be wrong."""
+    for load in report.loads:
+        if said := wording.sampled(load.sampling, load.summary.due):
+            yield from _wrapped(f"{load.summary.name}: {said}", "  ")
+    for said in wording.shared_alarms(one.verdict for one in report.verdicts):
+        yield from _wrapped(said, "  ")
 
 
 def _evidence(report: SessionReport) -> Iterator[str]:
@@ -73,8 +84,13 @@ def _evidence(report: SessionReport) -> Iterator[str]:
         yield from _item(f"{one.objective.id}{advisory}: {one.reason}{_more(one)}")
         if one.journal:
             yield f"      {one.journal}"
-    explained = frozenset(one.claim for one in unmet if one.claim)
-    claims = Evidence(report.session, report.claims, (), explained=explained).broken_claims()
+    if report.missing:
+        yield from _item(f"required by the gate, and not judged: {', '.join(report.missing)}")
+    broken = [law for law in report.laws if law.state is not State.MET]
+    for group in laws.unkept(report.laws):
+        yield from _item(f"law {group[0].state}: {laws.told(group)}")
+    explained = {one.claim for one in unmet if one.claim} | {law.claim for law in broken if law.claim}
+    claims = Evidence(report.session, report.claims, (), explained=frozenset(explained)).broken_claims()
     for claim in claims[:_MOST_CLAIMS]:
         yield from _item(f"{claim.outcome}: {claim.nodeid}: {_reason(claim)}")
     if len(claims) > _MOST_CLAIMS:
@@ -90,8 +106,10 @@ def _counts(report: SessionReport) -> Iterator[str]:
     said = ", ".join(
         f"{counts[name]} {name}" for name in ("passed", "failed", "error", "skipped") if counts[name]
     )
+    kept = sum(law.state is State.MET for law in report.laws)
+    checked = f"; {kept} of {wording.many(len(report.laws), 'conservation law')} kept" if report.laws else ""
     yield ""
-    yield f"  {wording.many(len(report.claims), 'claim')}" + (f": {said}" if said else "")
+    yield f"  {wording.many(len(report.claims), 'claim')}" + (f": {said}" if said else "") + checked
 
 
 def _simulated(report: SessionReport) -> str:
@@ -100,7 +118,7 @@ def _simulated(report: SessionReport) -> str:
 
 def _more(one: Judged) -> str:
     more = one.verdict.requests_more
-    return f"; {wording.many(more, 'further good request')} would decide it" if more else ""
+    return f"; {wording.many(more, 'more request')} would decide it" if more else ""
 
 
 def _reason(claim: ClaimRecord) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from instruments.slo import ServiceLevelObjective, Verdict
 from instruments.statistics.indicators import INDICATORS
@@ -43,6 +44,10 @@ SECONDS = Scale(1.0, "s")
 MILLISECONDS = Scale(1e3, "ms")
 PERCENT = Scale(1e2, "%")
 PLAIN = Scale(1.0, "")
+GIBIBYTES = Scale(1 / 2**30, "GiB")
+PER_MILLION = Scale(1e6, "per million tokens")  # as prices of tokens are told
+# Units of indicators that are shown in another one.
+_SHOWN_IN = {"share": PERCENT, "bytes": GIBIBYTES, "/token": PER_MILLION}
 
 
 def time_scale(reference_s: float | None) -> Scale:
@@ -52,10 +57,10 @@ def time_scale(reference_s: float | None) -> Scale:
 
 def scale(objective: ServiceLevelObjective) -> Scale:
     """The unit of an objective's row."""
-    unit = INDICATORS[objective.indicator].unit
-    if unit == "s":
+    known = INDICATORS[objective.indicator]
+    if known.unit == "s":
         return time_scale(objective.limit)
-    return PERCENT if unit == "share" else PLAIN
+    return _SHOWN_IN.get(known.unit) or Scale(1.0, known.suffix.strip())
 
 
 def figure(value: float | None) -> str:
@@ -66,8 +71,8 @@ def figure(value: float | None) -> str:
 
 
 def whole(count: int | None) -> str:
-    """A count."""
-    return UNDEFINED if count is None else str(count)
+    """A count: 999, 1,200."""
+    return UNDEFINED if count is None else f"{count:,}"
 
 
 def many(count: int, noun: str) -> str:
@@ -84,7 +89,7 @@ def share_of(count: int, total: int) -> str:
 def subject(objective: ServiceLevelObjective) -> str:
     """What is limited: 'TTFT p95', 'error share'."""
     known = INDICATORS[objective.indicator]
-    return f"{known.label} {objective.statistic}" if known.unit == "s" else known.label
+    return f"{known.label} {objective.statistic}" if len(known.statistics) > 1 else known.label
 
 
 def limit(objective: ServiceLevelObjective) -> str:
@@ -110,8 +115,78 @@ def measured(verdict: Verdict) -> str:
 
 
 def bad_of(verdict: Verdict) -> str:
-    """'8 of 400 bad'."""
-    return f"{whole(verdict.bad)} of {whole(verdict.requests)} bad"
+    """'8 of 400 bad', '8 of 1,200 bad (≈ 410 independent)'; of what is not good or bad only how many."""
+    of = counted(verdict)
+    said = f"{bad(verdict)} bad" if _of_requests(verdict) else f"of {of}" if of else UNDEFINED
+    worth = independent(verdict)
+    return said + (f" ({worth})" if worth else "")
+
+
+def bad(verdict: Verdict) -> str:
+    """'8 of 400', a dash for what is not good or bad."""
+    return f"{whole(verdict.bad)} of {whole(verdict.requests)}" if _of_requests(verdict) else UNDEFINED
+
+
+def counted(verdict: Verdict) -> str:
+    """What a verdict rests on: '1,200 requests', '40 samples', '5,000 gaps'; nothing for a counter."""
+    if not verdict.requests:
+        return ""
+    known = INDICATORS[verdict.objective.indicator]
+    noun = "request"
+    if known.kind == "gap":
+        noun = "gap"
+    elif known.kind in ("server", "gpu") and not known.histogram:
+        noun = "sample"
+    return many(verdict.requests, noun)
+
+
+def is_counted(verdict: Verdict) -> bool:
+    """Whether the value was counted, not estimated: no confidence is said of it."""
+    return verdict.objective.statistic == "count" or verdict.test.startswith("counted")
+
+
+def independent(verdict: Verdict) -> str:
+    """'≈ 410 independent', where what was counted hangs together; else nothing."""
+    worth = verdict.requests_effective
+    if worth is None or round(worth) >= verdict.requests:
+        return ""
+    return f"≈ {whole(round(worth))} independent"
+
+
+def trimmed(verdict: Verdict) -> str:
+    """'the first 40 left out: not steady yet', or nothing."""
+    return f"the first {whole(verdict.trimmed)} left out: not steady yet" if verdict.trimmed else ""
+
+
+def _of_requests(verdict: Verdict) -> bool:
+    """Whether the judgement is of how many were bad: a mean's is not."""
+    kind = INDICATORS[verdict.objective.indicator].kind
+    return kind in ("request", "gap", "share", "count") and verdict.objective.statistic != "mean"
+
+
+def shared_alarms(verdicts: Iterable[Verdict]) -> list[str]:
+    """'20 objectives share a 1 % chance of any false alarm', for each family of more than one."""
+    families = {
+        (one.objective.family, one.family, round(1 - one.objective.confidence, 9))
+        for one in verdicts
+        if one.family > 1
+    }
+    several = len({name for name, _, _ in families}) > 1
+    return [
+        f"{size} objectives{f' of the family {name}' if several else ''} share a "
+        f"{PERCENT.quantity(chance)} chance of any false alarm"
+        for name, size, chance in sorted(families)
+    ]
+
+
+def sampled(sampling: Mapping[str, Any], requests: int) -> str:
+    """'sampled until decided: 312 of at most 2,000 requests'; nothing for a run of a planned size."""
+    if sampling.get("looks") != "open":
+        return ""
+    most = sampling.get("requests_most")
+    bound = f" of at most {whole(most)}" if isinstance(most, int) else ""
+    how = "sampled until decided" if sampling.get("decided") else "sampled, and not decided"
+    return f"{how}: {whole(requests)}{bound} requests"
 
 
 def headroom(verdict: Verdict) -> str:

@@ -40,18 +40,18 @@ ORDER = (
     ("workloads", "arrivals", "limits"),
     ("alarm", "loop", "target", "plan", "spawn"),
     ("transport",),
-    ("journal", "engine", "selfcheck"),
-    ("worker", "fleet"),
+    ("journal", "merging", "engine", "selfcheck"),
+    ("worker", "looks", "fleet"),
     ("telemetry",),
     ("statistics",),
     ("slo",),
     ("results",),
-    ("frames", "export", "live", "tokenize", "calibration"),
+    ("frames", "export", "live", "tokenize", "calibration", "trials"),
     ("cli",),
     ("__main__",),
 )
 JUDGES = ("statistics", "slo")
-PRODUCERS = ("loop", "engine", "selfcheck", "transport", "journal", "worker", "fleet")
+PRODUCERS = ("loop", "engine", "selfcheck", "transport", "journal", "merging", "worker", "looks", "fleet")
 
 Import = tuple[int, str]  # line, and the dotted name that it brings in
 

@@ -149,11 +149,10 @@ def _from_catalog(options: argparse.Namespace, seed: int) -> Load:
 
 def _of_workload(workload: AnyWorkload, duration_s: float | None, seed: int, *, exactly: bool) -> Load:
     """With the number of its requests, where no conversation makes it unknown."""
+    sessions = workload.check()
     if isinstance(workload, SyntheticWorkload):
-        sessions = workload.requests_warmup + workload.requests_measured + workload.requests_cooldown
         alone = all(recipe.turns == 1 for recipe in workload.recipes())
     else:
-        sessions = workload.check()
         alone = workload.api != "chat" or workload.format in ALONE
     total = _within(workload.arrivals, seed, duration_s, sessions)
     _enough(total, workload.requests_warmup, sessions if exactly else None, workload.arrivals)

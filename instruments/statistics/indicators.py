@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from instruments.records import Outcome, RequestRecord
 
@@ -75,33 +76,93 @@ def _between(start_ns: int | None, end_ns: int | None) -> float | None:
     return None if start_ns is None or end_ns is None else (end_ns - start_ns) / SECOND_NS
 
 
+Kind = Literal["request", "gap", "share", "count", "rate", "server", "gpu", "economy"]
+Side = Literal["at_most", "at_least", "either"]  # of the limit
+
+
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """What an objective may speak of. `of` is None for those that are counted, not timed."""
+    """What an objective may speak of, and how it is judged.
+
+    `kind` says where its values come from: "request" one of each request (`of`), "gap" many of each
+    request (`gaps`), "share" and "count" requests that are bad, "rate" requests or tokens per second of
+    the window, "server" and "gpu" what the engine and the card say of themselves (`metric` is our name
+    of it in `instruments.telemetry`), "economy" energy or money per token of a good request.
+    """
 
     name: str
     label: str
-    unit: str  # "s", "share" (0 to 1) or "requests"
-    of: Callable[[RequestRecord], float | None] | None
+    unit: str  # "s", "share" (0 to 1), "requests", or what follows the number: "W", "tokens/s"
+    kind: Kind
     statistics: tuple[str, ...]
+    side: Side = "at_most"
+    of: Callable[[RequestRecord], float | None] | None = None
+    gaps: Callable[[RequestRecord], tuple[float, ...] | None] | None = None
+    metric: str | None = None
+    good: Literal["", "may", "must"] = ""  # whether an objective on it may or must say what a good request is
 
     @property
     def per_request(self) -> bool:
         return self.of is not None
 
+    @property
+    def suffix(self) -> str:
+        """The unit as it follows a number, with its space: ' s'; empty for shares and counts."""
+        return "" if self.unit in ("share", "requests", "preemptions") else f" {self.unit}"
+
+    @property
+    def histogram(self) -> bool:
+        """Whether only the buckets of a server's histogram tell of it."""
+        return self.kind == "server" and "p99" in self.statistics
+
 
 QUANTILES = ("p50", "p75", "p90", "p95", "p99", "p99.9")
+TIMED = (*QUANTILES, "mean")
+SAMPLED = ("max", "mean", "p95")  # of a gauge's samples over a window
+CARD = ("max", "mean")
 
 INDICATORS = {
     indicator.name: indicator
     for indicator in (
-        Indicator("ttft_s", "TTFT", "s", ttft_s, QUANTILES),
-        Indicator("ttft_from_due_s", "TTFT from due", "s", ttft_from_due_s, QUANTILES),
-        Indicator("tpot_s", "TPOT", "s", tpot_s, QUANTILES),
-        Indicator("e2e_s", "E2E", "s", e2e_s, QUANTILES),
-        Indicator("e2e_from_due_s", "E2E from due", "s", e2e_from_due_s, QUANTILES),
-        Indicator("error_share", "error share", "share", None, ("share",)),
-        Indicator("goodput_share", "goodput share", "share", None, ("share",)),
-        Indicator("errors", "requests not completed", "requests", None, ("count",)),
+        Indicator("ttft_s", "TTFT", "s", "request", TIMED, of=ttft_s),
+        Indicator("ttft_from_due_s", "TTFT from due", "s", "request", TIMED, of=ttft_from_due_s),
+        Indicator("tpot_s", "TPOT", "s", "request", TIMED, of=tpot_s),
+        Indicator("e2e_s", "E2E", "s", "request", TIMED, of=e2e_s),
+        Indicator("e2e_from_due_s", "E2E from due", "s", "request", TIMED, of=e2e_from_due_s),
+        Indicator("itl_s", "ITL", "s", "gap", TIMED, gaps=itl_s),
+        Indicator("chunk_gap_s", "chunk gap", "s", "gap", TIMED, gaps=chunk_gap_s),
+        Indicator("error_share", "error share", "share", "share", ("share",)),
+        Indicator("goodput_share", "goodput share", "share", "share", ("share",), "at_least", good="must"),
+        Indicator("errors", "requests not completed", "requests", "count", ("count",)),
+        # Completed requests, their output tokens, and good requests: each per second of the window.
+        Indicator("requests_per_s", "requests per second", "requests/s", "rate", ("rate",), "at_least"),
+        Indicator(
+            "output_tokens_per_s", "output tokens per second", "tokens/s", "rate", ("rate",), "at_least"
+        ),
+        Indicator("goodput_per_s", "goodput", "requests/s", "rate", ("rate",), "at_least", good="must"),
+        Indicator("queue_depth", "queue depth", "requests", "server", SAMPLED, metric="waiting"),
+        Indicator("running", "running requests", "requests", "server", SAMPLED, "either", metric="running"),
+        Indicator("kv_cache_usage", "KV cache usage", "share", "server", SAMPLED, metric="kv_cache_usage"),
+        Indicator("preemptions", "preemptions", "preemptions", "server", ("count",), metric="preemptions"),
+        Indicator("server_ttft_s", "server TTFT", "s", "server", QUANTILES, metric="ttft"),
+        Indicator("server_itl_s", "server ITL", "s", "server", QUANTILES, metric="itl"),
+        Indicator("server_e2e_s", "server E2E", "s", "server", QUANTILES, metric="e2e"),
+        Indicator(
+            "gpu_utilisation_share",
+            "GPU utilisation",
+            "share",
+            "gpu",
+            CARD,
+            "either",
+            metric="utilisation_share",
+        ),
+        Indicator("gpu_memory_bytes", "GPU memory", "bytes", "gpu", CARD, metric="memory_bytes"),
+        Indicator("gpu_temperature_c", "GPU temperature", "°C", "gpu", CARD, metric="temperature_c"),
+        Indicator("gpu_power_w", "GPU power", "W", "gpu", CARD, metric="power_w"),
+        # A good token is an output token of a good request: completed, and within `per_request` where given.
+        Indicator(
+            "energy_j_per_good_token", "energy per good token", "J/token", "economy", ("value",), good="may"
+        ),
+        Indicator("cost_per_good_token", "cost per good token", "/token", "economy", ("value",), good="may"),
     )
 }

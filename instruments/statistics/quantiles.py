@@ -1,12 +1,15 @@
 """Exact quantiles and binomial tails: what a sample says of a share of all requests, and how surely.
 
-All of it assumes that requests are independent of each other.
+Of correlated requests n is what they are worth: `effective` is that over their number, as
+`instruments.statistics.correlation` finds it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+
+from instruments.statistics.beta import log_above, log_below
 
 
 def quantile(ordered: Sequence[float], p: float) -> float | None:
@@ -19,29 +22,52 @@ def quantile(ordered: Sequence[float], p: float) -> float | None:
     return ordered[_rank(len(ordered), p) - 1]
 
 
-def quantile_interval(ordered: Sequence[float], p: float, confidence: float) -> tuple[float, float] | None:
+def quantile_interval(
+    ordered: Sequence[float], p: float, confidence: float, effective: float = 1.0
+) -> tuple[float, float] | None:
     """A two-sided interval for the true quantile from order statistics; None where n is too small.
 
     The number of values below the true p-quantile is binomial(n, p), whatever the distribution, so
     [x_(l), x_(u)] holds it with probability at least P(l <= B < u). Source: David and Nagaraja,
-    Order Statistics, 3rd ed., 7.1. Each tail keeps (1 − confidence) / 2.
+    Order Statistics, 3rd ed., 7.1. Each tail keeps (1 − confidence) / 2; what whole ranks leave unused of
+    it on one side is used on the other, or the interval would be right too often. `effective` is the share
+    of n that the values are worth: ranks are found for so many, and stretched over all.
     """
-    n, tail = len(ordered), (1 - confidence) / 2
-    if n == 0 or p**n > tail or (1 - p) ** n > tail:
+    n, tail = max(1, round(len(ordered) * effective)), (1 - confidence) / 2
+    if not ordered or p**n > tail or (1 - p) ** n > tail:
         return None
     # l: the largest rank with P(B < l) <= tail. u: the smallest with P(B >= u) <= tail.
     low = _first(1, n, lambda rank: binomial_at_most(rank - 1, n, p) > tail) - 1
     high = _first(1, n, lambda rank: binomial_at_least(rank, n, p) <= tail)
-    return ordered[max(low, 1) - 1], ordered[min(high, n) - 1]
+    low, high = _narrowed(low, high, n, p, 1 - confidence)
+    stretched = len(ordered) / n
+    first = max(1, math.floor(low * stretched))
+    return ordered[first - 1], ordered[min(math.ceil(high * stretched), len(ordered)) - 1]
 
 
-def share_interval(count: int, n: int, confidence: float) -> tuple[float, float] | None:
-    """The exact (Clopper and Pearson 1934) interval for a share of which `count` of n were seen."""
+def _narrowed(low: int, high: int, n: int, p: float, miss: float) -> tuple[int, int]:
+    """Ranks moved inwards, one by one, for as long as both tails together stay within `miss`."""
+    while low + 1 < high:
+        below, above = binomial_at_most(low - 1, n, p), binomial_at_least(high, n, p)
+        up, down = binomial_at_most(low, n, p) + above, below + binomial_at_least(high - 1, n, p)
+        if min(up, down) > miss:
+            break
+        # The move that leaves less unused where both would do; the lower end where they are equal.
+        upwards = down > miss or (up <= miss and up >= down * (1 - 1e-9))
+        low, high = (low + 1, high) if upwards else (low, high - 1)
+    return low, high
+
+
+def share_interval(count: float, n: float, confidence: float) -> tuple[float, float] | None:
+    """The exact (Clopper and Pearson 1934) interval for a share of which `count` of n were seen.
+
+    Neither need be whole: of correlated requests both are what they are worth (Korn and Graubard 1998).
+    """
     if n == 0:
         return None
-    tail = (1 - confidence) / 2
-    low = 0.0 if count == 0 else _root(lambda share: binomial_at_least(count, n, share) - tail)
-    high = 1.0 if count == n else _root(lambda share: tail - binomial_at_most(count, n, share))
+    tail = math.log((1 - confidence) / 2)
+    low = 0.0 if count <= 0 else _root(lambda share: log_below(share, count, n - count + 1) - tail)
+    high = 1.0 if count >= n else _root(lambda share: tail - log_above(share, count + 1, n - count))
     return low, high
 
 

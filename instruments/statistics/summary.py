@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from instruments.records import ClientCheck, LoadRun, Outcome, Phase, RequestRecord
 from instruments.statistics.client import stamp_error_s, void_reasons
 from instruments.statistics.indicators import INDICATORS, SECOND_NS, chunk_gap_s, itl_s, send_lag_s
 from instruments.statistics.quantiles import quantile
+
+if TYPE_CHECKING:  # a load by hand asks no server for its numbers, and need not wait for what does
+    from instruments.telemetry.record import ServerRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,15 @@ class RunSummary:
     stopped_because: str | None
     problems: tuple[str, ...]
     records: tuple[RequestRecord, ...]
+    span_ns: tuple[int, int] | None = None  # the window's ends on the run's monotonic clock
+    span_unix_s: tuple[float, float] | None = None  # and on the wall clock, for what the server says of it
+    sampling: Mapping[str, Any] = field(default_factory=dict)  # how often the run was looked at; see `looks`
+    server: ServerRecord | None = None  # what the server said of itself around and during the run
+
+    @property
+    def anytime(self) -> bool:
+        """Whether the run went on until it was decided, and not to a size that was planned."""
+        return self.sampling.get("looks") == "open"
 
     @property
     def completed(self) -> int:
@@ -49,8 +62,8 @@ class RunSummary:
         return self.due - self.completed - self.outcomes.get(Outcome.CANCELLED, 0)
 
 
-def summarize(run: LoadRun) -> RunSummary:
-    """Summarize the measured requests of a run."""
+def summarize(run: LoadRun, server: ServerRecord | None = None) -> RunSummary:
+    """Summarize the measured requests of a run, with what the server said of itself meanwhile."""
     records = tuple(record for record in run.records if record.phase is Phase.MEASURED)
     done = [record for record in records if record.outcome is Outcome.COMPLETED]
     duration_s = run.window.duration_s if run.window else None
@@ -99,7 +112,17 @@ def summarize(run: LoadRun) -> RunSummary:
         stopped_because=run.stopped_because,
         problems=run.problems,
         records=records,
+        span_ns=(run.window.start_ns, run.window.end_ns) if run.window else None,
+        span_unix_s=_span_unix_s(run),
+        sampling=run.description.get("sampling") or {},
+        server=server,
     )
+
+
+def _span_unix_s(run: LoadRun) -> tuple[float, float] | None:
+    if run.window is None:
+        return None
+    return run.anchor.unix_s(run.window.start_ns), run.anchor.unix_s(run.window.end_ns)
 
 
 def _rates(

@@ -28,6 +28,16 @@ class Workload(Protocol):
         """When the requests are due."""
         ...
 
+    @property
+    def requests_measured(self) -> int | None:
+        """How many sessions are measured: at the fewest, where `requests_most` is given."""
+        ...
+
+    @property
+    def requests_most(self) -> int | None:
+        """How many are measured where nothing is decided before; None: as many as are planned, no more."""
+        ...
+
     def requests(self, model: str, seed: int, vocabulary: Vocabulary = WORDS_AS_TOKENS) -> Iterator[Request]:
         """The first turns of all sessions in sending order; the same seed gives the same, byte for byte.
 

@@ -19,7 +19,7 @@ from instruments.workloads.composing import Composer
 from instruments.workloads.conversations import chained
 from instruments.workloads.entries import Entry, Turn
 from instruments.workloads.lengths import Length, drawing
-from instruments.workloads.pacing import paced
+from instruments.workloads.pacing import check_most, paced
 from instruments.workloads.recorded import Format, Needs, content_sha256, entries_of
 from instruments.workloads.vocabulary import WORDS_AS_TOKENS, Vocabulary
 
@@ -33,6 +33,9 @@ class FileWorkload:
     (`arrivals` in YAML) replace recorded times. `output_tokens` is for lines that do not say. Conversations
     are asked with `think_s` between turns; completions and generate get their first user message alone.
     `requests_warmup` and `requests_cooldown` are the file's first and last requests, marked as such.
+    `requests_measured` and `requests_most`, given together and instead of `first`, take as many as measure
+    `requests_most`, where the file has them; a run may end once it has measured `requests_measured` and all
+    is decided that is judged on it.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {
@@ -48,6 +51,8 @@ class FileWorkload:
     speed: float = 1.0
     requests_warmup: int = 0
     requests_cooldown: int = 0
+    requests_measured: int | None = None
+    requests_most: int | None = None
     output_tokens: Length | None = None
     think_s: float = 0.0
     block_tokens: int = 512  # of a Mooncake trace's hash ids
@@ -63,6 +68,7 @@ class FileWorkload:
             raise ValueError("first and block_tokens must be at least 1")
         if min(self.requests_warmup, self.requests_cooldown) < 0 or not 0 <= self.think_s < math.inf:
             raise ValueError("requests_warmup, requests_cooldown and think_s must be at least 0")
+        self._check_budget()
         if not 0 < self.speed < math.inf:
             raise ValueError(f"speed must be > 0, got {self.speed}")
         if paced(self.users, self.rate_per_s, self.arrival_process) is not None and self.speed != 1:
@@ -71,7 +77,16 @@ class FileWorkload:
     def check(self) -> int:
         """Read and check all of the file; how many sessions it gives. ConfigurationError names a bad line."""
         _ = self.arrivals
-        return len(self._entries())
+        found = len(self._entries())
+        if self.requests_measured is not None:
+            fewest = self.requests_warmup + self.requests_measured + self.requests_cooldown
+            if found < fewest:
+                raise ConfigurationError(
+                    f"{self.path} holds too few requests to measure {self.requests_measured}",
+                    expected=f"at least {fewest}, warm-up and cool-down included",
+                    seen=f"{found} requests",
+                )
+        return found
 
     @property
     def arrivals(self) -> ArrivalProcess:
@@ -101,13 +116,32 @@ class FileWorkload:
     def fingerprint(self) -> str:
         """A hash of all that the workload asks for: the file's content is in it, the file's name is not."""
         told = {key: value for key, value in asdict(self).items() if key not in ("description", "path")}
+        if self.requests_most is None:  # as before there was such a thing: saved runs can be compared
+            del told["requests_measured"], told["requests_most"]
         told["sha256"] = content_sha256(Path(self.path))
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
     def _entries(self) -> tuple[Entry, ...]:
         api: Literal["chat", "text"] = "chat" if self.api == "chat" else "text"
         needs = Needs(self.format, self.block_tokens, api, output_tokens=self.output_tokens is None)
-        return entries_of(Path(self.path), needs, self.first)
+        return entries_of(Path(self.path), needs, self._taken())
+
+    def _taken(self) -> int | None:
+        """How many of the file's requests; None: all."""
+        if self.requests_most is None:
+            return self.first
+        return self.requests_warmup + self.requests_most + self.requests_cooldown
+
+    def _check_budget(self) -> None:
+        if (self.requests_measured is None) != (self.requests_most is None):
+            raise ValueError("requests_measured and requests_most of a file are given together, or neither")
+        if self.requests_measured is None:
+            return
+        if self.first is not None:
+            raise ValueError("first does not go with requests_most, which says how many are taken")
+        if self.requests_measured < 1:
+            raise ValueError("requests_measured must be at least 1")
+        check_most(self.requests_measured, self.requests_most)
 
     def _phase(self, number: int, total: int) -> Phase:
         if number < self.requests_warmup:

@@ -1,4 +1,4 @@
-"""The shorthands of a workload for when its requests are due: users, a rate, or a whole arrival process."""
+"""The shorthands of a workload for when its requests are due, and the bounds of how many there are."""
 
 from __future__ import annotations
 
@@ -15,3 +15,12 @@ def paced(
     if users is not None:
         return ClosedLoop(users)
     return process if rate_per_s is None else Constant(rate_per_s)
+
+
+def check_most(fewest: int, most: int | None) -> None:
+    """ValueError where a budget is smaller than what has to be measured in any case."""
+    if most is not None and most < fewest:
+        raise ValueError(
+            f"requests_most, the budget, must be at least requests_measured, the fewest: "
+            f"got {most} with {fewest} to be measured"
+        )

@@ -17,7 +17,7 @@ from instruments.workloads.composing import Composer
 from instruments.workloads.conversations import chained
 from instruments.workloads.lengths import Draw, Length, drawing
 from instruments.workloads.mixes import Leave, Prefix, Recipe, Rota, Scenario
-from instruments.workloads.pacing import paced
+from instruments.workloads.pacing import check_most, paced
 from instruments.workloads.vocabulary import WORDS_AS_TOKENS, Vocabulary
 
 
@@ -27,6 +27,8 @@ class SyntheticWorkload:
 
     Lengths are tokens of the served model, a prompt's with its template. With `turns`, each of the
     `requests_*` is a conversation, and `think_s` passes between an answer and the next turn.
+    With `requests_most` the plan goes on for so many measured ones, and a run may end once it has measured
+    `requests_measured` and all is decided that is judged on it.
     One of `users` (closed loop), `rate_per_s` (constant) and `arrival_process` (`arrivals` in YAML) is given.
     """
 
@@ -42,6 +44,7 @@ class SyntheticWorkload:
     prompt_tokens: Length = 24
     requests_warmup: int = 4
     requests_cooldown: int = 0
+    requests_most: int | None = None
     api: Api = "chat"
     stream: bool = True
     users: int | None = None
@@ -57,6 +60,7 @@ class SyntheticWorkload:
     def __post_init__(self) -> None:
         if self.requests_measured < 1 or min(self.requests_warmup, self.requests_cooldown) < 0:
             raise ValueError("requests_measured must be at least 1, requests_warmup and _cooldown at least 0")
+        check_most(self.requests_measured, self.requests_most)
         if not 0 <= self.think_s < math.inf:
             raise ValueError(f"think_s must be >= 0, got {self.think_s}")
         _ = self.arrivals  # its own bounds are checked where it is made
@@ -75,8 +79,8 @@ class SyntheticWorkload:
         return process
 
     def check(self) -> int:
-        """How many sessions it gives. What could be wrong with it was refused when it was made."""
-        return self.requests_warmup + self.requests_measured + self.requests_cooldown
+        """How many sessions it gives at most. What could be wrong with it was refused when it was made."""
+        return self.requests_warmup + self._most() + self.requests_cooldown
 
     def recipes(self) -> list[Recipe]:
         """The scenarios of the mix, or the one that the workload is, with nothing left open."""
@@ -100,12 +104,17 @@ class SyntheticWorkload:
     def fingerprint(self) -> str:
         """A hash of all that the workload asks for."""
         told = {name: value for name, value in asdict(self).items() if name != "description"}
+        if self.requests_most is None:  # as before there was such a thing: saved runs can be compared
+            del told["requests_most"]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
     def _phase(self, number: int) -> Phase:
         if number < self.requests_warmup:
             return Phase.WARMUP
-        return Phase.MEASURED if number < self.requests_warmup + self.requests_measured else Phase.COOLDOWN
+        return Phase.MEASURED if number < self.requests_warmup + self._most() else Phase.COOLDOWN
+
+    def _most(self) -> int:
+        return self.requests_measured if self.requests_most is None else self.requests_most
 
     def _recipe(self, scenario: Scenario) -> Recipe:
         output_tokens = self.output_tokens if scenario.output_tokens is None else scenario.output_tokens

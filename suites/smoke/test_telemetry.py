@@ -1,11 +1,11 @@
-"""Do the numbers hold? Metrics exist, counters agree with clients to the token, no alert fires."""
+"""Do the numbers hold? Metrics exist, clients and server counted alike to the token, no alert fires."""
 
 from __future__ import annotations
 
 import httpx
 import pytest
 
-from instruments.records import Outcome
+from instruments.slo.conservation import LAWS
 
 pytestmark = pytest.mark.smoke
 
@@ -28,26 +28,10 @@ def test_every_metric_that_rules_and_dashboards_name_exists(named_metrics, expos
 
 @pytest.mark.needs("engine_metrics", "exclusive")
 @pytest.mark.parametrize("workload", WORKLOADS)
-def test_the_server_counted_the_tokens_that_clients_counted(measure, workload):
-    """Σ usage of the client's answers equals the growth of the server's token counters, exactly"""
-    measured = measure(workload)
-    answered = [one for one in measured.run.records if one.outcome is Outcome.COMPLETED]
-    assert answered
-    for said, counted in (
-        (sum(one.completion_tokens for one in answered), "vllm:generation_tokens_total"),
-        (sum(one.prompt_tokens for one in answered), "vllm:prompt_tokens_total"),
-    ):
-        assert measured.grown(counted) == said, counted
-
-
-@pytest.mark.needs("engine_metrics", "exclusive")
-@pytest.mark.parametrize("workload", WORKLOADS)
-def test_the_server_counted_the_requests_that_clients_sent(measure, workload):
-    """Requests that clients saw completed equal the server's successes, exactly"""
-    measured = measure(workload)
-    completed = sum(one.outcome is Outcome.COMPLETED for one in measured.run.records)
-    assert completed
-    assert measured.grown("vllm:request_success_total") == completed
+@pytest.mark.parametrize("law", LAWS)
+def test_clients_and_server_counted_alike(measure, law_of, law, workload):
+    """What clients saw and what the server counted obey the laws of conservation, in exact numbers"""
+    law_of(measure(workload), law).require_met()
 
 
 @pytest.mark.needs("prometheus", "engine_metrics", "exclusive")

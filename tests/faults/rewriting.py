@@ -2,12 +2,19 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 COMPLETION_TOKENS = re.compile(rb'("completion_tokens"\s*:\s*)(\d+)')
 GENERATION_TOKENS = re.compile(rb"^(vllm:generation_tokens_total(?:\{[^}]*\})? )(\S+)", re.M)
 REQUEST_SUCCESS = re.compile(rb"^vllm:request_success_total(?:\{[^}]*\})? (\S+)", re.M)
 KV_CACHE_USAGE = re.compile(rb"^(vllm:kv_cache_usage_perc(?:\{[^}]*\})? )(\S+)", re.M)
+PROMPT_TOKENS = re.compile(rb"^(vllm:prompt_tokens_total(?:\{[^}]*\})? )(\S+)", re.M)
+SUCCESSES = re.compile(rb"^(vllm:request_success_total(?:\{[^}]*\})? )(\S+)", re.M)
+RUNNING = re.compile(rb"^(vllm:num_requests_running(?:\{[^}]*\})? )(\S+)", re.M)
+FIRST_TOKENS = re.compile(rb"^(vllm:time_to_first_token_seconds_count(?:\{[^}]*\})? )(\S+)", re.M)
+BOUNDS = re.compile(
+    rb"^(vllm:(?:time_to_first_token|e2e_request_latency)_seconds_bucket\{[^}]*\} )(\S+)", re.M
+)
 DONE = b"data: [DONE]"
 
 Edit = Callable[[bytes], bytes]
@@ -82,3 +89,49 @@ def lying_counter(text: bytes) -> bytes:
     """generation_tokens_total less one for each finished request; meant for one engine."""
     finished = sum(float(found[1]) for found in REQUEST_SUCCESS.finditer(text))
     return GENERATION_TOKENS.sub(lambda found: found[1] + repr(float(found[2]) - finished).encode(), text)
+
+
+def doubled(counter: re.Pattern[bytes]) -> Edit:
+    """Each thing counted twice."""
+    return lambda text: counter.sub(lambda found: found[1] + repr(2 * float(found[2])).encode(), text)
+
+
+def swapped_reasons(text: bytes) -> bytes:
+    """What ended by its length is counted as stopped, and the other way round."""
+    kept = text.replace(b'finished_reason="length"', b'finished_reason="(stop)"')
+    return kept.replace(b'finished_reason="stop"', b'finished_reason="length"').replace(b"(stop)", b"stop")
+
+
+def stuck_request(text: bytes) -> bytes:
+    """A request that runs for ever."""
+    return RUNNING.sub(lambda found: found[1] + repr(float(found[2]) + 1).encode(), text)
+
+
+def leaking_cache(text: bytes) -> bytes:
+    """A thousandth of the cache is lost with each finished request."""
+    finished = sum(float(found[1]) for found in REQUEST_SUCCESS.finditer(text))
+    return KV_CACHE_USAGE.sub(lambda found: found[1] + repr(float(found[2]) + finished / 1000).encode(), text)
+
+
+def slow_histograms(text: bytes) -> bytes:
+    """Nothing was ever within any bound of TTFT and E2E, as if all had taken longer than an hour."""
+
+    def emptied(found: re.Match[bytes]) -> bytes:
+        return found[0] if b'le="+Inf"' in found[1] else found[1] + b"0.0"
+
+    return BOUNDS.sub(emptied, text)
+
+
+# What is done to the text of /metrics.
+METRIC_FAULTS: Mapping[str, Edit] = {
+    "metrics-renamed": renamed_metrics,
+    "counter-lies": lying_counter,
+    "cache-full": full_cache,
+    "prompts-doubled": doubled(PROMPT_TOKENS),
+    "successes-doubled": doubled(SUCCESSES),
+    "first-tokens-doubled": doubled(FIRST_TOKENS),
+    "reasons-swapped": swapped_reasons,
+    "request-stuck": stuck_request,
+    "cache-leaks": leaking_cache,
+    "histograms-slow": slow_histograms,
+}

@@ -24,16 +24,12 @@ FAULTS = (
     "first-token-delay",
     "token-dropped",
     "usage-inflated",
-    "metrics-renamed",
-    "counter-lies",
-    "cache-full",
     "no-done",
     "error-200",
     "slot-leak",
+    *rewriting.METRIC_FAULTS,
 )
-TEXT_FAULTS = frozenset(
-    {"token-dropped", "usage-inflated", "metrics-renamed", "counter-lies", "cache-full", "no-done"}
-)
+TEXT_FAULTS = frozenset({"token-dropped", "usage-inflated", "no-done", *rewriting.METRIC_FAULTS})
 HOP_BY_HOP = (b"connection", b"keep-alive", b"proxy-connection")
 CHAT = b"/chat/completions"
 HEAD_LIMIT = 4 * 1024 * 1024  # bytes, as in vLLM
@@ -209,12 +205,7 @@ class Saboteur:
 
 def _text_edit(fault: str, path: bytes) -> Edit | None:
     if path == b"/metrics":
-        edits = {
-            "metrics-renamed": rewriting.renamed_metrics,
-            "counter-lies": rewriting.lying_counter,
-            "cache-full": rewriting.full_cache,
-        }
-        return edits.get(fault)
+        return rewriting.METRIC_FAULTS.get(fault)
     return rewriting.inflated_usage if fault == "usage-inflated" else None
 
 

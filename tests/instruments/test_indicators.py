@@ -98,9 +98,88 @@ def test_gaps_between_chunks_need_no_counts() -> None:
     assert indicators.chunk_gap_s(replace(RECORD, chunks_ns=())) == ()
 
 
-def test_shares_and_counts_are_not_of_a_single_request() -> None:
-    assert {name for name, one in INDICATORS.items() if not one.per_request} == {
-        "error_share",
-        "goodput_share",
-        "errors",
+KINDS = {
+    "request": "ttft_s ttft_from_due_s tpot_s e2e_s e2e_from_due_s",
+    "gap": "itl_s chunk_gap_s",
+    "share": "error_share goodput_share",
+    "count": "errors",
+    "rate": "requests_per_s output_tokens_per_s goodput_per_s",
+    "server": "queue_depth running kv_cache_usage preemptions server_ttft_s server_itl_s server_e2e_s",
+    "gpu": "gpu_utilisation_share gpu_memory_bytes gpu_temperature_c gpu_power_w",
+    "economy": "energy_j_per_good_token cost_per_good_token",
+}
+
+
+def of_kind(kind: str) -> list[str]:
+    return [name for name, one in INDICATORS.items() if one.kind == kind]
+
+
+def test_what_an_indicator_is_judged_on_is_its_kind() -> None:
+    assert {kind: " ".join(of_kind(kind)) for kind in KINDS} == KINDS
+    assert sum(len(of_kind(kind)) for kind in KINDS) == len(INDICATORS)
+
+
+def test_only_requests_and_gaps_have_a_formula_of_a_record() -> None:
+    assert [name for name, one in INDICATORS.items() if one.of is not None] == of_kind("request")
+    assert [name for name, one in INDICATORS.items() if one.gaps is not None] == of_kind("gap")
+    assert [name for name, one in INDICATORS.items() if one.metric] == [*of_kind("server"), *of_kind("gpu")]
+
+
+def test_gaps_of_a_request_are_those_of_its_indicator() -> None:
+    token, chunk = INDICATORS["itl_s"].gaps, INDICATORS["chunk_gap_s"].gaps
+    assert token is not None
+    assert chunk is not None
+    assert token(RECORD) == pytest.approx((0.25, 0.0, 0.0, 0.95))
+    assert chunk(RECORD) == pytest.approx((0.25, 0.95))
+    assert token(replace(RECORD, chunk_tokens=None)) is None
+
+
+QUANTILES = ("p50", "p75", "p90", "p95", "p99", "p99.9")
+
+
+@pytest.mark.parametrize(
+    ("kind", "statistics"),
+    [
+        ("request", {(*QUANTILES, "mean")}),
+        ("gap", {(*QUANTILES, "mean")}),
+        ("share", {("share",)}),
+        ("count", {("count",)}),
+        ("rate", {("rate",)}),
+        ("server", {("max", "mean", "p95"), ("count",), QUANTILES}),
+        ("gpu", {("max", "mean")}),
+        ("economy", {("value",)}),
+    ],
+)
+def test_a_kind_has_its_statistics(kind: str, statistics: set[tuple[str, ...]]) -> None:
+    assert {INDICATORS[name].statistics for name in of_kind(kind)} == statistics
+
+
+def test_more_is_better_of_rates_and_goodput_and_either_of_what_may_be_idle() -> None:
+    sides = {name: one.side for name, one in INDICATORS.items() if one.side != "at_most"}
+    assert sides == {
+        "goodput_share": "at_least",
+        "requests_per_s": "at_least",
+        "output_tokens_per_s": "at_least",
+        "goodput_per_s": "at_least",
+        "running": "either",
+        "gpu_utilisation_share": "either",
     }
+
+
+def test_a_unit_follows_its_number_but_shares_and_counts_have_none() -> None:
+    assert [INDICATORS[name].suffix for name in ("ttft_s", "gpu_power_w", "requests_per_s")] == [
+        " s",
+        " W",
+        " requests/s",
+    ]
+    assert {INDICATORS[name].suffix for name in ("error_share", "errors", "queue_depth", "preemptions")} == {
+        ""
+    }
+
+
+def test_only_three_indicators_are_known_from_buckets_alone() -> None:
+    assert [name for name, one in INDICATORS.items() if one.histogram] == [
+        "server_ttft_s",
+        "server_itl_s",
+        "server_e2e_s",
+    ]

@@ -184,3 +184,16 @@ def test_a_killed_client_loses_no_record_that_it_had_finished(tmp_path: Path) ->
 def test_records_are_read_in_the_order_of_their_requests(tmp_path: Path) -> None:
     shuffled = [replace(record(0), index=index) for index in (4, 1, 3)]
     assert [one.index for one in load_run(write(tmp_path / "a.jsonl", *shuffled)).records] == [1, 3, 4]
+
+
+def test_a_run_of_parts_was_decided_where_any_part_was_cut_short(tmp_path: Path) -> None:
+    """The first process had sent all of its share when the others were told that it is enough."""
+    description = {"sampling": {"looks": "open"}}
+    for number, decided_at in ((1, None), (2, 7)):
+        path = tmp_path / f"a.{number}of2.jsonl"
+        with Journal(path, "a-run", description, ClockAnchor(100, 200)) as journal:
+            journal.append(record(number))
+            journal.end(WINDOW, CLIENT, None, decided_at)
+    run = load_run(tmp_path / "a.jsonl")
+    assert run.description == {"sampling": {"looks": "open", "decided": True, "decided_at": 7}}
+    assert ([one.index for one in run.records], run.complete) == ([1, 2], True)

@@ -48,6 +48,7 @@ WRONG = {
     "a quantile of a share": (changed(indicator="error_share"), "error_share has the statistics share"),
     "a share of 0": (changed(indicator="error_share", statistic="share", at_most="0"), "excluded, got 0"),
     "a share of 1": (GOODPUT + "at_least: 1\nper_request: {ttft_s: 1}\n", "excluded, got 1"),
+    "a full KV cache": (changed(indicator="kv_cache_usage", statistic="max", at_most="1"), "excluded, got 1"),
     "a latency of 0": (changed(at_most="0"), "a limit in seconds is above 0, got 0"),
     "a latency from below": (changed(at_most=None, at_least="1"), "ttft_s takes at_most"),
     "goodput from above": (GOODPUT + "at_most: 0.9\nper_request: {ttft_s: 1}\n", "takes at_least"),
@@ -58,6 +59,47 @@ WRONG = {
     "no number": (changed(at_most=".nan"), "finite"),
     "a count without end": (changed(indicator="errors", statistic="count", at_most=".inf"), "finite"),
     "half an error": (changed(indicator="errors", statistic="count", at_most="0.5"), "whole number"),
+    "half a preemption": (changed(indicator="preemptions", statistic="count", at_most="0.5"), "whole number"),
+    "a queue of less than none": (
+        changed(indicator="queue_depth", statistic="max", at_most="-1"), "queue_depth is above 0, got -1"
+    ),
+    "no power": (changed(indicator="gpu_power_w", statistic="max", at_most="0"), "gpu_power_w is above 0"),
+    "a rate from above": (
+        changed(indicator="requests_per_s", statistic="rate"), "requests_per_s takes at_least"
+    ),
+    "a p99 of samples": (
+        changed(indicator="queue_depth", statistic="p99"), "queue_depth has the statistics max, mean, p95"
+    ),
+    "a quantile of a card": (
+        changed(indicator="gpu_power_w", statistic="p95"), "gpu_power_w has the statistics max, mean"
+    ),
+    "a mean of buckets": (
+        changed(indicator="server_ttft_s", statistic="mean"), "server_ttft_s has the statistics p50"
+    ),
+    "a family without a name": (GOOD + "family: ' '\n", "a family has a name"),
+    "limits of a request beside a latency": (
+        GOOD + "per_request: {ttft_s: 1}\n",
+        "per_request limits belong to goodput_share, goodput_per_s, energy",
+    ),
+    "a goodput rate of nothing": (
+        changed(indicator="goodput_per_s", statistic="rate", at_most=None, at_least="2"), "needs at least one"
+    ),
+    "a first token after the end": (
+        GOODPUT + "at_least: 0.9\nper_request: {ttft_s: 5, e2e_s: 3}\n",
+        "per_request.ttft_s: no request has a ttft_s above its e2e_s, which is limited to 3: the limit 5",
+    ),
+    "a wait from sending above one from due": (
+        GOODPUT + "at_least: 0.9\nper_request: {ttft_s: 5, ttft_from_due_s: 3}\n",
+        "per_request.ttft_s: no request has a ttft_s above its ttft_from_due_s",
+    ),
+    "a price of a latency": (GOOD + "cost_per_hour: 2\n", "cost_per_hour belongs to cost_per_good_token"),
+    "cost without a price": (
+        changed(indicator="cost_per_good_token", statistic="value", at_most="1e-6"), "which needs it"
+    ),
+    "a price of nothing": (
+        changed(indicator="cost_per_good_token", statistic="value", at_most="1e-6", cost_per_hour="0"),
+        "cost_per_hour is a finite number above 0",
+    ),
     "a confidence of 1": (changed(confidence="1"), "at least 0.5 and below 1, got 1"),
     "a confidence of chance": (changed(confidence="0.4"), "at least 0.5 and below 1"),
 }  # fmt: skip

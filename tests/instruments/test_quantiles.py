@@ -58,7 +58,17 @@ def exact_ranks(n: int, p: Fraction, confidence: Fraction) -> tuple[int, int] | 
     tail = (1 - confidence) / 2
     lows = [rank for rank in range(1, n + 1) if below[rank] <= tail]
     highs = [rank for rank in range(1, n + 1) if 1 - below[rank] <= tail]
-    return (max(lows), min(highs)) if lows and highs else None
+    if not lows or not highs:
+        return None
+    low, high = max(lows), min(highs)
+    while low + 1 < high:  # inwards while both tails together miss no more than they may
+        moved = [(low + 1, high), (low, high - 1)]
+        missed = {ends: below[ends[0]] + 1 - below[ends[1]] for ends in moved}
+        within = [ends for ends in moved if missed[ends] <= 2 * tail]
+        if not within:
+            break
+        low, high = max(within, key=lambda ends: (missed[ends], ends[1]))
+    return low, high
 
 
 @pytest.mark.parametrize("p", [Fraction(1, 2), Fraction(9, 10), Fraction(1, 10), Fraction(3, 4)])

@@ -29,6 +29,7 @@ SESSION = SessionRecord(
     exit_code=3,
     exit_reason="objectives violated",
     startup_s={"engine": 12.5},
+    expected=("ttft", "errors"),
 )
 CLAIM = ClaimRecord(
     "suites/a.py::b", "It holds.", "failed", 1.5, "smoke", "why", "trace \udc80", ("gpu", "slow")
@@ -56,6 +57,17 @@ VERDICT = Verdict(
     None,
     requests_more=33,
 )
+
+
+def test_laws_are_read_again_in_their_order(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    told = [
+        {"law": "tokens", "state": "MET", "seen": "64"},
+        {"law": "idle", "state": "VIOLATED"},
+    ]
+    for law in told:
+        folder.append_law(law)
+    assert folder.laws() == told
 
 
 def test_a_session_is_read_again(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Two or more over of two prove the opposite: P(X >= 2) = 0.1^2 = 0.01. One over o
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +33,17 @@ def records(good: int, slow: int = 0, **failed: int) -> list[RequestRecord]:
     """Answers within the limit (1 s), over it (2 s), and others by outcome."""
     kinds = [record(ttft=1)] * good + [record(ttft=2)] * slow
     kinds += [record(outcome=Outcome(name)) for name, number in failed.items() for _ in range(number)]
-    return [replace(one, index=index) for index, one in enumerate(kinds)]
+    # Shuffled: bad ones in a row would hang together, and say less than as many independent ones.
+    random.Random(4).shuffle(kinds)
+    return [_at(index, one) for index, one in enumerate(kinds)]
+
+
+def _at(index: int, one: RequestRecord) -> RequestRecord:
+    """The record as that of the index-th request, sent a millisecond after the one before it."""
+    moved = index * SECOND // 1000
+    instants = [f"{name}_ns" for name in "due sent headers first_data first_token last_token done".split()]
+    known = {name: getattr(one, name) for name in instants if getattr(one, name) is not None}
+    return replace(one, index=index, **{name: at + moved for name, at in known.items()})
 
 
 def judged(made: list[RequestRecord], of: ServiceLevelObjective | None = None, **run: Any) -> Verdict:
@@ -204,9 +215,8 @@ def test_a_client_that_lost_patience_beyond_the_limit_counts_against_it() -> Non
     quick = [record(index) for index in range(100)]
     left = [
         replace(
-            record(100 + index, Outcome.CANCELLED),
-            sent_ns=0,
-            left_ns=2 * SECOND,
+            record(100 + index, Outcome.CANCELLED, due=index),
+            left_ns=(index + 2) * SECOND,
             first_token_ns=None,
             chunks_ns=(),
             done_ns=None,

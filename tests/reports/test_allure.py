@@ -84,6 +84,29 @@ def test_the_categories_name_exceptions_that_exist() -> None:
     assert ObjectiveInconclusive.__name__ in patterns
 
 
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        ("broken", "Skipped: no GPU"),
+        ("failed", "Failed: a gate cannot pass by skipping; missing capability: x"),
+    ],
+)
+def test_what_a_gate_would_not_skip_has_a_category_of_its_own(status: str, message: str) -> None:
+    first = next(
+        one["name"]
+        for one in allure.categories()
+        if status in one["matchedStatuses"] and re.fullmatch(one["messageRegex"], message)
+    )
+    assert first == "A gate cannot pass by skipping"
+
+
+def test_the_verdict_table_says_what_decided_and_how_often_it_may_be_wrong(run: RunBuilder) -> None:
+    summary = summarize(load_run(run.load("chat-10", even_load())))
+    table = allure.verdict_table_html(evaluate(summary, objective(), family=20))
+    assert "<td>exact binomial test at the planned size</td>" in table
+    assert "<td>20 objectives share a 5 % chance of any false alarm</td>" in table
+
+
 def test_the_executor_is_read_from_the_ci_services_variables() -> None:
     environ = {
         "GITHUB_ACTIONS": "true",
@@ -108,7 +131,7 @@ def test_the_verdict_table_shows_the_evidence_and_escapes_it(run: RunBuilder) ->
     table = allure.verdict_table_html(evaluate(summary, objective(description="<b>&")), simulated=True)
     assert escape("<b>&") in table
     assert "<b>" not in table
-    for told in ("MET, simulated", "≤ 1.2 s", "0.95 s [0.9, 1]", "0 of 100 bad", "1.26×"):
+    for told in ("MET, simulated", "≤ 1.2 s", "0.95 s [0.9, 0.99]", "0 of 100 bad", "1.26×"):
         assert f"<td>{told}</td>" in table
 
 

@@ -57,7 +57,8 @@ def test_a_limit_of_none_at_all_can_be_drawn() -> None:
 
 
 def test_a_curve_ends_below_100_percent_by_those_that_failed(summary_of: Summarize) -> None:
-    summary = summary_of([*even_load()[:75], *(failed(75 + index) for index in range(25))])
+    answers = [answered(index, 10 * (index + 1)) for index in range(75)]
+    summary = summary_of([*answers, *(failed(75 + index) for index in range(25))])
     ttft = panels(summary, [objective()])[0]
     assert (len(ttft.curves[0].values), ttft.curves[0].total) == (75, 100)
     assert [(line.value_s, line.share) for line in ttft.limits] == [(1.2, 0.95)]
@@ -87,7 +88,8 @@ def test_the_limits_of_a_good_request_are_drawn_without_a_share(summary_of: Summ
 
 
 def test_a_quantile_among_failures_is_a_dash(summary_of: Summarize) -> None:
-    summary = summary_of([*even_load()[:75], *(failed(75 + index) for index in range(25))])
+    answers = [answered(index, 10 * (index + 1)) for index in range(75)]
+    summary = summary_of([*answers, *(failed(75 + index) for index in range(25))])
     ttft = quantile_rows(summary)[0]
     # 75 of 100 answered: p50 is the 50th, 500 ms; p90 and beyond lie among the 25 that failed.
     assert [value for value, _ in ttft.cells] == ["500 ms", "–", "–", "–"]

@@ -36,12 +36,13 @@ MET, VIOLATED, INCONCLUSIVE = (judged(state) for state in State)
     ("claims", "verdicts", "expected"),
     [
         ([PASSED], [MET], Overall.MET),
-        ([PASSED], [], Overall.MET),
+        ([PASSED], [], Overall.CLAIMS_HOLD),
         ([PASSED, FAILED], [VIOLATED], Overall.FAILED),
         ([PASSED, ERROR], [MET], Overall.FAILED),
         ([PASSED], [INCONCLUSIVE, VIOLATED], Overall.VIOLATED),
         ([PASSED], [INCONCLUSIVE, MET], Overall.INCONCLUSIVE),
-        ([PASSED], [judged(State.VIOLATED, required=False)], Overall.MET),
+        ([PASSED], [judged(State.VIOLATED, required=False)], Overall.CLAIMS_HOLD),
+        ([PASSED], [judged(State.VIOLATED, required=False), MET], Overall.MET),
         ([SKIPPED], [], Overall.NOTHING_MEASURED),
         ([], [], Overall.NOTHING_MEASURED),
     ],
@@ -70,7 +71,10 @@ def test_a_claim_that_failed_for_its_objective_is_counted_as_the_objective(
         ({"exit_code": 5}, Overall.NOTHING_MEASURED),
         ({"exit_code": 12}, Overall.NOTHING_MEASURED),
         ({"gate": True, "simulated": True}, Overall.INCONCLUSIVE),
-        ({"gate": True}, Overall.MET),
+        ({"gate": True}, Overall.INCONCLUSIVE),
+        ({"gate": True, "expected": ("chat.ttft",)}, Overall.MET),
+        ({"gate": True, "expected": ("chat.ttft", "chat.tpot")}, Overall.INCONCLUSIVE),
+        ({"expected": ("chat.ttft", "chat.tpot")}, Overall.MET),
         ({"simulated": True}, Overall.MET),
         ({"exit_code": 0}, Overall.MET),
     ],
@@ -79,9 +83,10 @@ def test_a_session_that_did_not_end_well_is_not_met(changes: dict[str, Any], exp
     assert decide(Evidence(session(**changes), [PASSED], [MET]))[0] is expected
 
 
-def test_each_state_has_its_exit_code_and_only_met_has_0() -> None:
+def test_each_state_has_its_exit_code_and_0_is_for_what_holds() -> None:
     assert {state: int(state.exit_code) for state in Overall} == {
         Overall.MET: 0,
+        Overall.CLAIMS_HOLD: 0,
         Overall.FAILED: 1,
         Overall.INTERRUPTED: 2,
         Overall.VIOLATED: 10,

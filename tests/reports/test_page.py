@@ -10,10 +10,11 @@ import pytest
 
 from instruments.errors import JournalError
 from instruments.results import IncidentRecord
+from instruments.slo import State
 from reports.model import read_report
 from reports.page import MOST_DETAILED, MOST_PLOTTED, render, write_page
 from tests.reports.markup import Page
-from tests.reports.runs import MS, RunBuilder, answered, even_load, failed, objective
+from tests.reports.runs import MS, RunBuilder, answered, even_load, failed, law, objective, waves
 
 HOSTILE = '<script>alert("x")</script><img src=https://evil.example/x onerror=alert(1)>'
 
@@ -30,14 +31,15 @@ def test_the_verdict_comes_first_with_its_reason_and_exit_code(met: RunBuilder) 
 
 def test_an_objectives_row_has_the_numbers_worked_out_by_hand(met: RunBuilder) -> None:
     # 1.2 s over 0.95 s is 1.263.
-    row = "≤ 1.2 s 0.95 s [0.9, 1] 95 % 0 of 100 1.26×"
+    row = "≤ 1.2 s 0.95 s [0.9, 0.99] 95 % 0 of 100 1.26×"
     assert row in page_of(met).text
 
 
 def test_quantiles_have_interval_and_count(met: RunBuilder) -> None:
     text = page_of(met).text
-    # p50 at 95 %: ranks 40 and 61 of 100 (binomial(100, 1/2): P(<= 39) = 0.0176, P(<= 40) = 0.0284).
-    assert "TTFT 100 of 100 500 ms [400, 610] 900 ms" in text
+    # p50 at 95 %: ranks 40 and 61 of 100 (binomial(100, 1/2): P(<= 39) = 0.0176, P(<= 40) = 0.0284), and
+    # 41 for 40 with what is left of 5 %: P(<= 40) + P(>= 61) = 0.0284 + 0.0176.
+    assert "TTFT 100 of 100 500 ms [410, 610] 900 ms" in text
     assert "TPOT 100 of 100 20 ms [20, 20]" in text
 
 
@@ -136,6 +138,58 @@ def test_startup_seconds_notes_fingerprint_and_commands_are_there(met: RunBuilde
     assert "pytest --env local -m 'not slow' --api-key HIDDEN --token=HIDDEN" in text
     assert "hush" not in text
     assert "python -m reports results/run-1" in text
+
+
+def test_requests_that_hang_together_are_said_to_be_worth_fewer(run: RunBuilder) -> None:
+    verdict = run.judge(run.load("chat-10", waves()), objective(statistic="p50", at_most=0.015))
+    assert verdict.requests_effective is not None
+    assert verdict.requests_effective < 300
+    text = page_of(run.claim("failed").session(exit_code=11)).text
+    assert f"of 600 ≈ {verdict.requests_effective:.0f} independent" in text
+    assert "Test: exact binomial test at the planned size." in text
+
+
+def test_a_family_and_a_run_until_it_was_decided_are_told(run: RunBuilder) -> None:
+    sampling = {"looks": "open", "requests_fewest": 50, "requests_most": 2000}
+    journal = run.load("chat-10", even_load(), decided_at=100, sampling=sampling)
+    for name in ("a", "b"):
+        run.judge(journal, objective(id=name, at_most=5.0), family=2)
+    text = page_of(run.claim("passed").session()).text
+    assert "sampled until decided: 100 of at most 2,000 requests" in text
+    assert "2 objectives share a 5 % chance of any false alarm" in text
+
+
+def test_laws_are_told_the_broken_first_and_those_that_cannot_be_checked_once(met: RunBuilder) -> None:
+    met.folder.append_law(law(State.MET, law="requests", statement="sent = answered", seen="100 = 100"))
+    for name in ("drained", "kv-cache"):
+        met.folder.append_law(law(State.INCONCLUSIVE, law=name, reason="nobody told"))
+    met.folder.append_law(law(State.VIOLATED, expected="1,100 tokens", seen="1,099 tokens"))
+    page = page_of(met.session(exit_code=10))
+    text = page.text[page.text.index("Conservation laws What") :]
+    assert "1 of 4 laws kept" in text
+    assert text.index("✕ VIOLATED") < text.index("? INCONCLUSIVE") < text.index("1 law kept")
+    assert "chat-4 1,100 tokens 1,099 tokens Because." in text
+    assert text.count("Nobody told.") == 1
+    assert "2 laws drained , kv-cache" in text
+    assert page.faults == []
+
+
+def test_what_the_gate_missed_is_named(met: RunBuilder) -> None:
+    text = page_of(met.session(gate=True, expected=("chat.ttft", "chat.tpot"))).text
+    assert "required objectives met 0 of 2" in text
+    assert "Not judged, and required by the gate: chat.tpot ." in text
+
+
+def test_claims_without_an_objective_are_not_called_met(run: RunBuilder) -> None:
+    text = page_of(run.claim("passed").session()).text
+    assert "✓ CLAIMS HOLD" in text
+    assert "No required objective was judged, 1 of 1 claim passed." in text
+    assert "✓ MET" not in text
+
+
+def test_the_servers_numbers_say_where_they_come_from(met: RunBuilder) -> None:
+    met.server("chat-10", every_s=0.5, clock_error_s=0.012, problems=("it did not answer at 06:00:20",))
+    assert "chat-10 direct scrape 0.50 s 12 ms it did not answer at 06:00:20" in page_of(met).text
 
 
 def test_the_page_is_well_formed_self_contained_and_small(met: RunBuilder) -> None:

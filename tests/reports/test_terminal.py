@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from instruments.results import IncidentRecord
+from instruments.slo import State
 from reports.model import read_report
 from reports.terminal import WIDTH, lines
-from tests.reports.runs import RunBuilder, even_load, failed, objective
+from tests.reports.runs import RunBuilder, answered, even_load, failed, law, objective
 
 
 def shown(run: RunBuilder, *, colour: bool = False) -> list[str]:
@@ -19,7 +20,7 @@ def test_a_met_objective_is_one_line_without_evidence(met: RunBuilder) -> None:
         "MET  run run-1, exit code 0",
         "  1 of 1 required objective met, 1 of 1 claim passed",
         "",
-        "  ✓ MET  chat.ttft  0.95 s [0.9, 1] ≤ 1.2 s  0 of 100 bad  1.26×",
+        "  ✓ MET  chat.ttft  0.95 s [0.9, 0.99] ≤ 1.2 s  0 of 100 bad  1.26×",
         "",
         "  1 claim: 1 passed",
         f"  {met.folder.path / 'report.html'}",
@@ -28,11 +29,11 @@ def test_a_met_objective_is_one_line_without_evidence(met: RunBuilder) -> None:
 
 def test_what_is_not_met_has_its_evidence(run: RunBuilder) -> None:
     # Ten good answers of ten: 0.95**10 is 0.6. 59 would do (0.95**59 = 0.0485), 49 more.
-    run.judge(run.load("chat-10", even_load()[:10]), objective())
+    run.judge(run.load("chat-10", [answered(i, 10 * (i + 1)) for i in range(10)]), objective())
     text = " ".join(" ".join(shown(run.claim("failed").session(exit_code=11))).split())
     assert "? INCONCLUSIVE chat.ttft 0.1 s ≤ 1.2 s 0 of 10 bad" in text
     assert "- chat.ttft: too few requests to tell: 0 of 10 requests bad where 5 % of all may be;" in text
-    assert "49 further good requests would decide it loads/chat-10.jsonl" in text
+    assert "49 more requests would decide it loads/chat-10.jsonl" in text
     assert "failed: suites/" not in text  # told already, as the objective
 
 
@@ -42,6 +43,23 @@ def test_a_claim_that_failed_by_itself_and_what_died_are_told(met: RunBuilder) -
     text = "\n".join(shown(met.session(exit_code=1)))
     assert "    - error: suites/a.py::test_a: StackDied: gateway" in text
     assert "    - died: gateway: exit code 137" in text
+
+
+def test_a_gates_misses_laws_and_shared_alarms_are_told(run: RunBuilder) -> None:
+    sampling = {"looks": "open", "requests_most": 2000}
+    journal = run.load("chat-10", even_load(), decided_at=100, sampling=sampling)
+    run.judge(journal, objective(at_most=5.0), family=20)
+    for name in ("drained", "kv-cache"):
+        run.folder.append_law(law(State.INCONCLUSIVE, law=name, reason="nobody told"))
+    run.folder.append_law(law(State.VIOLATED, expected="1,100", seen="1,099"))
+    run.claim("passed").session(gate=True, expected=("chat.ttft", "chat.tpot"))
+    told = shown(run)
+    assert "  chat-10: sampled until decided: 100 of at most 2,000 requests" in told
+    assert "  20 objectives share a 5 % chance of any false alarm" in told
+    assert "    - required by the gate, and not judged: chat.tpot" in told
+    assert "    - law INCONCLUSIVE: 2 laws on chat-4: nobody told" in told
+    assert any("law VIOLATED: generation-tokens on chat-4: expected 1,100, seen 1,099" in one for one in told)
+    assert "  1 claim: 1 passed; 0 of 3 conservation laws kept" in told
 
 
 def test_no_line_is_wider_than_the_terminal(run: RunBuilder) -> None:

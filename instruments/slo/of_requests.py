@@ -1,0 +1,186 @@
+"""Objectives on requests: a latency's quantile, a share that may be bad, a count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from instruments.records import Outcome, RequestRecord
+from instruments.slo.finding import COUNTED, STATES, TESTS, Case, Finding, told
+from instruments.slo.goodput import is_good
+from instruments.slo.objective import ServiceLevelObjective
+from instruments.slo.verdict import State
+from instruments.statistics.correlation import Values, effective_share_of_bad
+from instruments.statistics.evidence import consistent_counts, share_sequence
+from instruments.statistics.indicators import INDICATORS
+from instruments.statistics.quantiles import quantile, quantile_interval, share_interval
+from instruments.statistics.shares import Answer, Rule, ShareAnswer, decide_share
+from instruments.statistics.steady import Steady, steady_part
+
+INFINITE = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What values say of a limit, and which of them said it."""
+
+    state: State
+    answer: ShareAnswer
+    steady: Steady
+    kept: Values
+
+
+def judge_values(values: Values, limit: float, rule: Rule) -> Judged:
+    """Is the share of values over the limit below what the rule allows? In the order of sending; inf failed.
+
+    Leading values are left out while they had not settled, those that failed excepted. Of values that never
+    settle an answer stands only if it would with all of them moved on by as much again as they moved; that
+    they were too slow stands too if they were getting slower, and the last third says so by itself.
+    """
+    steady = steady_part(values)
+    keep = np.isinf(values)
+    keep[steady.cut :] = True
+    kept = values[keep]
+    answer = decide_share(kept, limit, rule)
+    if steady.trend is None:
+        return Judged(STATES[answer.answer], answer, steady, kept)
+    further = (1 + steady.swing) ** 2
+    moved_on = {Answer.BELOW: limit / further, Answer.ABOVE: limit * further}.get(answer.answer)
+    stands = moved_on is not None and decide_share(values, moved_on, rule).answer is answer.answer
+    last = decide_share(values[-(len(values) // 3) :], limit, rule).answer
+    worse = steady.trend == "rising" and last is Answer.ABOVE
+    state = State.VIOLATED if worse else STATES[answer.answer] if stands else State.INCONCLUSIVE
+    return Judged(state, answer, steady, kept)
+
+
+def judge_quantile(case: Case) -> Finding:
+    """Is the share of requests over the limit below what the quantile allows? Failures are over any."""
+    objective, values = case.objective, latencies(case)
+    judged = judge_values(values, objective.limit, case.rule())
+    answer, kept, ordered = judged.answer, judged.kept, np.sort(judged.kept).tolist()
+    value = quantile(ordered, objective.quantile)
+    low, high = _interval(ordered, kept, value, case)
+    reason = told(answer, objective.bad_share, "requests")
+    if judged.steady.trend is not None:
+        stands = judged.state is STATES[answer.answer]
+        reason = f"{reason}; {_unsteady(judged.steady)}{', which would not change it' if stands else ''}"
+    return Finding(
+        judged.state, reason, answer.requests, answer.bad, _finite(value), _finite(low), _finite(high),
+        answer.more, answer.effective, len(values) - len(kept), TESTS[case.looks],
+    )  # fmt: skip
+
+
+def judge_share(case: Case) -> Finding:
+    """Is the share of requests that failed, or were not good, below what is allowed?"""
+    objective = case.objective
+    flags = np.array([float(bad) for bad in _bad_flags(case)])
+    answer = decide_share(flags, 0.5, case.rule())
+    worth = answer.effective / answer.requests if answer.requests else 1.0
+    counts = answer.bad * worth, answer.requests * worth
+    if case.summary.anytime:
+        low, high = share_sequence(*counts, 1 - objective.confidence)
+    else:
+        low, high = share_interval(*counts, objective.confidence) or (0.0, 1.0)
+    value = answer.bad / answer.requests
+    if objective.at_least is not None:
+        value, low, high = 1 - value, 1 - high, 1 - low
+    return Finding(
+        STATES[answer.answer], told(answer, objective.bad_share, "requests"),
+        answer.requests, answer.bad, value, low, high,
+        answer.more, answer.effective, 0, TESTS[case.looks],
+    )  # fmt: skip
+
+
+def judge_count(case: Case) -> Finding:
+    """How many requests did not complete? Counted, not estimated."""
+    flags = _bad_flags(case)
+    n, bad = len(flags), sum(flags)
+    state = State.MET if bad <= case.objective.limit else State.VIOLATED
+    return Finding(state, f"{bad} of {n}, {COUNTED}", n, bad, float(bad), test=COUNTED)
+
+
+def judged_requests(case: Case) -> Sequence[RequestRecord]:
+    """The requests that an objective speaks of, in the order of their sending.
+
+    A client that left on purpose says nothing, unless it had waited for longer than the limit by then.
+    """
+    speaking = [
+        record
+        for record in case.summary.records
+        if record.outcome is not Outcome.CANCELLED or _outwaited(record, case.objective, case.late_s)
+    ]
+    if case.objective.indicator == "tpot_s":  # an answer of one token has no cadence to judge
+        speaking = [record for record in speaking if record.completion_tokens != 1]
+    return sorted(speaking, key=lambda record: record.due_ns if record.sent_ns is None else record.sent_ns)
+
+
+def latencies(case: Case) -> Values:
+    """The indicator's value of each request, later by what stamps may be late; inf where there is none."""
+    of = INDICATORS[case.objective.indicator].of
+    assert of is not None  # noqa: S101 - only indicators of requests come here
+    return np.array([_value(record, of(record), case) for record in judged_requests(case)], dtype=np.float64)
+
+
+def _unsteady(steady: Steady) -> str:
+    if steady.trend == "changing":
+        return "the run was never steady: the middle value went away and came back"
+    return (
+        f"the run was never steady: the middle value moved by {steady.change:+.0%} from first to last third"
+    )
+
+
+def _value(record: RequestRecord, value: float | None, case: Case) -> float:
+    if value is None or record.outcome is not Outcome.COMPLETED:
+        return INFINITE
+    gaps = (record.completion_tokens or 2) - 1 if case.objective.indicator == "tpot_s" else 1
+    return value + case.late_s / gaps
+
+
+def _bad_flags(case: Case) -> list[bool]:
+    limits = case.objective.per_request
+    return [not is_good(record, limits, case.late_s) for record in judged_requests(case)]
+
+
+def _interval(
+    ordered: Sequence[float], kept: Values, value: float | None, case: Case
+) -> tuple[float | None, float | None]:
+    """The quantile's interval at the objective's confidence; an end of None is unbounded."""
+    if value is None or value == INFINITE:
+        return (None, None) if value is None else (_lower_end(ordered, case), None)
+    p, n = case.objective.quantile, len(ordered)
+    worth = effective_share_of_bad(kept, value)
+    if not case.summary.anytime:
+        return quantile_interval(ordered, p, case.objective.confidence, worth) or (None, None)
+    below, above = consistent_counts(n * worth, p, 1 - case.objective.confidence)
+    first, last = int(below / worth), int(above / worth) + 1
+    return (ordered[first - 1] if first >= 1 else None), (ordered[last - 1] if last <= n else None)
+
+
+def _lower_end(ordered: Sequence[float], case: Case) -> float | None:
+    found = quantile_interval(ordered, case.objective.quantile, case.objective.confidence)
+    return found[0] if found else None
+
+
+def _outwaited(record: RequestRecord, objective: ServiceLevelObjective, late_s: float) -> bool:
+    """Whether a client that left had already waited for longer than a limit on a latency.
+
+    To leave such a request out would make a slow server look the better, the more of its users lose patience.
+    """
+    timed = INDICATORS[objective.indicator].kind == "request"
+    limits = {objective.indicator: objective.limit} if timed else objective.per_request
+    for name, limit in limits.items():
+        begun_ns = record.due_ns if "from_due" in name else record.sent_ns
+        until_ns = record.left_ns
+        if name.startswith("ttft") and record.first_token_ns is not None:
+            until_ns = record.first_token_ns
+        if name == "tpot_s" or begun_ns is None or until_ns is None:
+            continue  # how the rest of an answer would have come is not known
+        if (until_ns - begun_ns) / 1e9 + late_s > limit:
+            return True
+    return False
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or value == INFINITE else value
