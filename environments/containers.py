@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from environments.provider import MissingBinary, StackDied
 
@@ -47,16 +48,26 @@ class Container:
 
     @property
     def pid(self) -> int | None:
-        wrapped = self._container.get_wrapped_container()
-        wrapped.reload()
+        wrapped = self._reloaded()
         return wrapped.attrs["State"].get("Pid") or None
 
     def check(self) -> None:
-        wrapped = self._container.get_wrapped_container()
-        wrapped.reload()
+        wrapped = self._reloaded()
         if wrapped.status not in ("created", "running"):
             code = wrapped.attrs["State"].get("ExitCode")
             raise StackDied(self.name, f"exit code {code}", self.log_tail())
+
+    def _reloaded(self) -> Any:
+        """The container as Docker knows it now. StackDied when it knows it no more, or does not answer."""
+        from docker.errors import DockerException
+        from requests import RequestException
+
+        wrapped = self._container.get_wrapped_container()
+        try:
+            wrapped.reload()
+        except (DockerException, RequestException) as error:
+            raise StackDied(self.name, f"Docker does not know it any more: {error}", "(no log)") from None
+        return wrapped
 
     def log_tail(self, lines: int = 20) -> str:
         text = self._container.get_wrapped_container().logs(tail=lines).decode("utf-8", "replace")

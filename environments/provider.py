@@ -83,7 +83,9 @@ class Component(Protocol):
 class Stack:
     """Where a stack is reached, with what credentials, and what it can do.
 
-    `missing` names each capability that is absent, with the reason that a skipped claim shows.
+    `missing` names each capability that is absent, with the reason that a skipped claim shows. Without one
+    of the `components` nothing can be claimed; without one of the `watchers`, which are named as the
+    capabilities that they give, only what needs it.
     """
 
     environment: str
@@ -96,7 +98,8 @@ class Stack:
     prometheus_url: str | None = None
     alertmanager_url: str | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
-    components: Sequence[Component] = ()
+    components: Sequence[Component] = ()  # what serves, of what we started: engine, interposer, gateway
+    watchers: Sequence[Component] = ()  # what watches, of what we started: Prometheus, Alertmanager
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     engine: str | None = None
     simulated: bool = False
@@ -106,9 +109,19 @@ class Stack:
     notes: Sequence[str] = ()
 
     def check(self) -> None:
-        """Raise StackDied when any part that we started has ended by itself."""
+        """Raise StackDied when a part that serves has ended by itself."""
         for component in self.components:
             component.check()
+
+    def dead_watchers(self) -> dict[str, StackDied]:
+        """The watchers that have ended by themselves, by name: what they watched goes on without them."""
+        found: dict[str, StackDied] = {}
+        for watcher in self.watchers:
+            try:
+                watcher.check()
+            except StackDied as death:
+                found[watcher.name] = death
+        return found
 
     def headers(self, key: str = "suite") -> dict[str, str]:
         """The Authorization header for a named key; empty where the stack needs none."""

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from instruments.errors import ConfigurationError
 
 Shape = TypeVar("Shape")
+LISTED = "a list: in brackets, or a line for each with a dash"
+# What a kind of value looks like in YAML, where a message alone would leave that to be guessed.
+FORMS = {
+    "list_type": LISTED,
+    "tuple_type": LISTED,
+    "bool_type": "true or false, without quotes",
+    "float_type": "a number, without quotes",
+    "int_type": "a whole number, without quotes",
+}
 UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
 
 
@@ -48,15 +58,23 @@ def checked(document: Any, adapter: TypeAdapter[Shape], where: str, allowed: Seq
     try:
         return adapter.validate_python(document)
     except ValidationError as error:
-        problems = [
-            f"{_path(where, one['loc'])}: {one['msg']}, got {one['input']!r}" for one in error.errors()
-        ]
-        unknown = any(one["type"] in UNKNOWN_KEY for one in error.errors())
+        problems = [f"{_path(where, one['loc'])}: {_words(one)}" for one in error.errors()]
+        kinds = {one["type"] for one in error.errors()}
+        known = [f"the keys {', '.join(allowed)}"] if allowed and kinds & set(UNKNOWN_KEY) else []
+        known += [form for kind, form in FORMS.items() if kind in kinds]
         raise ConfigurationError(
             "a configuration file has a field that is not as it must be:\n    "
             + "\n    ".join(problems[:10]),
-            expected=f"the keys {', '.join(allowed)}" if unknown and allowed else None,
+            expected="; ".join(dict.fromkeys(known)) or None,
         ) from None
+
+
+def _words(problem: ErrorDetails) -> str:
+    """What is wrong, and what was there: of a whole item no more than its id."""
+    given = problem["input"]
+    if isinstance(given, Mapping) and "id" in given:
+        return f"{problem['msg']}, of {given['id']!r}"
+    return f"{problem['msg']}, got {given!r}"
 
 
 def _path(where: str, location: tuple[int | str, ...]) -> str:

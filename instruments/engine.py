@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -12,7 +13,7 @@ from instruments.clock import NANOSECONDS, ClockAnchor
 from instruments.journal import Journal, with_ending
 from instruments.limits import LimitWatch
 from instruments.loop import Loop, Timer
-from instruments.plan import LoadPlan, Sessions, never_sent
+from instruments.plan import LoadPlan, Sessions, each_turn, never_sent
 from instruments.records import ClientCheck, LoadRun, Outcome, Phase, Request, RequestRecord, Window
 from instruments.selfcheck import SelfCheck
 from instruments.transport import Asked, Transport
@@ -50,8 +51,8 @@ class LoadEngine:
         self._stopped_because: str | None = None
         self._over = False  # nothing is due any more
         self._decided_at: int | None = None  # so many of the plan were looked at; the rest is not wanted
-        self._tell_until_ns: int | None = None
-        self._start_ns = 0
+        self._stopped_ns: int | None = None  # the plan had not come to its end, and all was not decided
+        self._start_ns: int | None = None
         self._window_ns: tuple[int, int] | None = None
 
     def run(self, plan: LoadPlan, anchor: ClockAnchor, begin: Callable[[], int] | None = None) -> LoadRun:
@@ -63,15 +64,12 @@ class LoadEngine:
         self._closed = plan.arrivals if isinstance(plan.arrivals, ClosedLoop) else None
         try:
             self._sessions = plan.sessions()
-            self._transport.open(len(self._users()) if self._closed else self._sessions.connections())
+            self._transport.open(len(plan.users()) or self._sessions.connections())
             if self._check is not None:
                 self._check.prepare()
-            self._start_ns = begin() if begin else self._loop.now_ns()
-            if self._check is None:
-                self._play()
-            else:
-                with self._check:
-                    self._play()
+            start_ns = self._start_ns = begin() if begin else self._loop.now_ns()
+            with self._check or nullcontext():
+                self._play(start_ns)
         except KeyboardInterrupt:
             self.stop(INTERRUPTED, at_once=True)
             while self._unkept:
@@ -115,19 +113,15 @@ class LoadEngine:
             self._decided_at = looked_at if turns or self._more_to_send() else None
             self._cut_off(record=False)
 
-    def _users(self) -> range:
-        assert self._closed is not None  # noqa: S101 - narrows a type
-        return range(self._plan.share.number, self._closed.users, self._plan.share.of)
-
-    def _play(self) -> None:
-        self._loop.at(self._start_ns + round(self._plan.limits.duration_s * NANOSECONDS), self._time_over)
+    def _play(self, start_ns: int) -> None:
+        self._loop.at(start_ns + round(self._plan.limits.duration_s * NANOSECONDS), self._time_over)
         if self._plan.duration_s is not None:
-            end_ns = self._start_ns + round(self._plan.duration_s * NANOSECONDS)
+            end_ns = start_ns + round(self._plan.duration_s * NANOSECONDS)
             self._loop.at(end_ns, partial(self._cut_off, record=False))
         if self._closed is not None:
             spread_ns = round(self._closed.ramp_s * NANOSECONDS)
-            for user in self._users():
-                self._next_of_user(user, self._start_ns + spread_ns * user // self._closed.users)
+            for user in self._plan.users():
+                self._next_of_user(user, start_ns + spread_ns * user // self._closed.users)
         else:
             self._next_arrival()
         self._loop.run(self._finished)
@@ -153,7 +147,8 @@ class LoadEngine:
     def _next_arrival(self) -> None:
         """Put the next of an open loop on the clock: one at a time, so that sockets are read in a burst."""
         if not self._over and (session := next(self._sessions, None)) is not None:
-            due_ns = self._start_ns + (session.offset_ns or 0)
+            due_ns = session.due_ns(self._start_ns)
+            assert due_ns is not None  # noqa: S101 - narrows a type
             self._send_at(due_ns, session.request, 0, then=self._next_arrival)
 
     def _send_at(
@@ -220,8 +215,7 @@ class LoadEngine:
             self._never_sent(turn, "the turn before it was not completed")
             self._go_on(asked.user, ended_ns)
         elif self._over:
-            if self._stopped_because is not None:
-                self._never_sent(turn, self._stopped_because)
+            self._never_sent(turn, self._stopped_because)
         else:
             turn = continued(asked.request, asked.text)
             self._send_at(ended_ns + round(turn.think_s * NANOSECONDS), turn, asked.user)
@@ -235,28 +229,27 @@ class LoadEngine:
         return planned or (not self._over and self._sessions.left())
 
     def _cut_off(self, *, record: bool) -> None:
-        """Nothing is due any more. With `record`, all that was planned is NOT_SENT."""
+        """Nothing is due any more. With `record`, what was planned is NOT_SENT, as far as it is owed."""
         self._over = True
-        for timer, (request, due_ns) in self._scheduled.items():
-            timer.cancel()
-            if request is not None and record:
-                self._never_sent(request, self._stopped_because, due_ns)
-        self._scheduled.clear()
-        if record and self._tell_until_ns is None:
-            self._tell_until_ns = self._loop.now_ns() + TELLING_NS
+        if record and self._stopped_ns is None:
+            self._stopped_ns = self._loop.now_ns()
             self._unkept += 1
             self._loop.when_idle(self._tell_unsent)
+        for timer, (request, due_ns) in self._scheduled.items():
+            timer.cancel()
+            if request is not None:
+                self._never_sent(request, self._stopped_because, due_ns)
+        self._scheduled.clear()
 
     def _tell_unsent(self) -> None:
         """Records of what was never sent, some at a time: answers in flight are read meanwhile."""
         for session in islice(self._sessions, TOLD_AT_ONCE):
-            offset_ns = session.offset_ns
-            if self._plan.ends_before(offset_ns):
+            was_due_ns = session.due_ns(self._start_ns)
+            if self._plan.ends_before(session.offset_ns) or not self._owed(session.request, was_due_ns):
                 break
-            was_due_ns = self._start_ns + offset_ns if offset_ns is not None else None
             self._never_sent(session.request, self._stopped_because, was_due_ns)
         else:
-            if self._sessions.left() and self._loop.now_ns() < (self._tell_until_ns or 0):
+            if self._sessions.left() and self._loop.now_ns() < (self._stopped_ns or 0) + TELLING_NS:
                 self._loop.when_idle(self._tell_unsent)
                 return
             if self._sessions.left():
@@ -264,12 +257,21 @@ class LoadEngine:
         self._unkept -= 1
 
     def _never_sent(self, request: Request, reason: str | None, due_ns: int | None = None) -> None:
-        """A record for a request that was planned and not sent, and for the turns after it."""
+        """A record for a request that was planned and not sent, and for the turns after it, where owed."""
         now_ns = self._loop.now_ns()
-        turn: Request | None = request
-        while turn is not None:
-            self._keep(never_sent(turn, now_ns if due_ns is None else due_ns, reason), sent=False)
-            turn = turn.then
+        for turn in each_turn(request):
+            if self._owed(turn, due_ns if turn is request else None):
+                self._keep(never_sent(turn, now_ns if due_ns is None else due_ns, reason), sent=False)
+
+    def _owed(self, request: Request, due_ns: int | None) -> bool:
+        """Whether what is not sent has a record. Not when the rest is not due; not all of a budget."""
+        if self._stopped_ns is None:
+            return not self._over
+        if self._plan.fewest is None:
+            return True
+        if self._closed is not None:
+            return not self._sessions.spare(request)
+        return due_ns is not None and due_ns <= self._stopped_ns
 
     def _keep_later(self, asked: Asked) -> None:
         self._unkept -= 1

@@ -6,7 +6,7 @@ Each further line is `{"kind": "request", ...}`, a RequestRecord field by field 
 nanoseconds of the monotonic clock of line 1, token counts from `usage`, absent when unknown).
 The last line of a run that came to its end is `{"kind": "end", ...}`: window, client check, why it
 stopped, or that it ended because all was decided. A journal without it was cut off; its records stand.
-A torn last line is left out and said.
+A torn last line is left out and said; so is it when fewer or more requests are there than the end counts.
 
 A run of one process writes `<name>.jsonl`, one of four `<name>.1of4.jsonl` to `<name>.4of4.jsonl`.
 """
@@ -38,6 +38,7 @@ class Journal:
 
     def __init__(self, path: Path, name: str, description: Mapping[str, Any], anchor: ClockAnchor) -> None:
         self.path = path
+        self._requests = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Unbuffered: a killed client loses no record that it had finished.
@@ -54,6 +55,7 @@ class Journal:
     def append(self, record: RequestRecord) -> None:
         """Write one record; JournalError when the disk refuses it."""
         self._write({"kind": "request", **_plain(record)})
+        self._requests += 1
 
     def end(
         self,
@@ -73,6 +75,7 @@ class Journal:
                 "client": asdict(client) if client else None,
                 "stopped_because": stopped_because,
                 "decided_at": decided_at,
+                "requests": self._requests,
             }
         )
 
@@ -224,6 +227,8 @@ def _assembled(head: Mapping[str, Any], lines: list[dict[str, Any]], problems: l
     end = next((line for line in lines if line.get("kind") == "end"), None)
     if end is None:
         problems.append("the run was cut off: the journal has no closing line")
+    elif end.get("requests", len(records)) != len(records):  # a journal of before has no such count
+        problems.append(f"its end line counts {end['requests']} requests, {len(records)} are there")
     return LoadRun(
         name=head["name"],
         description=with_ending(head["description"], end.get("decided_at") if end else None),

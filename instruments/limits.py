@@ -24,8 +24,8 @@ class RequestTimeouts:
 class RunLimits:
     """When a run ends before all its requests are answered. None is no bound.
 
-    `duration_s` is a bound that a good run does not reach: what was not sent by then is NOT_SENT. The
-    length that a run is meant to have is `LoadPlan.duration_s`.
+    `duration_s` is a bound that a good run does not reach: what was not sent by then is NOT_SENT (of a
+    budget, see `LoadPlan`). The length that a run is meant to have is `LoadPlan.duration_s`.
     """
 
     duration_s: float = 600.0

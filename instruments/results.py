@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from instruments.slo.objective import ServiceLevelObjective
 from instruments.slo.verdict import State, Verdict
 
 SCHEMA = 1
+_TUPLES = ("command", "notes", "expected", "left_out")  # of a session; JSON has lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,13 @@ class SessionRecord:
     exit_reason: str | None = None
     startup_s: Mapping[str, float] = field(default_factory=dict)  # component -> seconds to ready
     expected: tuple[str, ...] = ()  # ids of the required objectives that a gate has to judge
+    # Of the catalog: what is not judged at this place, {id, why}, and whose limit is this place's own,
+    # id -> {catalog, here}. The budget of the laws on overhead, where it is this place's own.
+    left_out: tuple[Mapping[str, str], ...] = ()
+    limits_replaced: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    overhead_budget_s: float | None = None
+    # How many lines each file got, "claims" -> 12: what is gone afterwards is known to be gone.
+    written: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,12 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._written: Counter[str] = Counter()
+
+    @property
+    def written(self) -> dict[str, int]:
+        """Lines that this object appended, by file: "claims", "verdicts", "laws", "incidents"."""
+        return dict(self._written)
 
     @property
     def loads(self) -> Path:
@@ -110,7 +125,7 @@ class RunFolder:
                 hint="name a folder below results/",
             )
         known = {name: document[name] for name in SessionRecord.__dataclass_fields__ if name in document}
-        known |= {name: tuple(known[name]) for name in ("command", "notes", "expected") if name in known}
+        known |= {name: tuple(known[name]) for name in _TUPLES if name in known}
         return SessionRecord(**known)
 
     def append_claim(self, claim: ClaimRecord) -> None:
@@ -187,6 +202,7 @@ class RunFolder:
             raise _cannot_write(path, error) from error
         if written != len(data):
             raise _cannot_write(path, OSError("the disk took only a part of a line"))
+        self._written[path.stem] += 1
 
     def _lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The lines that can be read; a torn one is what a killed session leaves, and is left out."""

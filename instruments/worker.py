@@ -67,9 +67,11 @@ def run(order: WorkOrder, orders: int, answers: BinaryIO) -> None:
     """Run an order; `orders` is the descriptor that brings the start, "enough" and, by its end, the stop."""
     loop = SocketLoop()
     requests = order.workload.requests(order.model, order.seed, order.vocabulary)
+    budget = order.workload.requests_most is not None
     plan = LoadPlan(
         order.name, requests, order.workload.arrivals, order.limits, order.description,
         seed=order.seed, duration_s=order.duration_s, share=order.share,
+        fewest=order.workload.requests_measured if budget else None,
     )  # fmt: skip
     transport = HttpTransport(
         loop,

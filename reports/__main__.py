@@ -45,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SloError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command line speaks here
         return VerdictExit.UNREADABLE
-    _say(report, output, as_json=options.json)
+    try:
+        _say(report, output, as_json=options.json)
+    except BrokenPipeError:  # `| head` has read enough; nothing more can be said there, nor at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return report.exit_code if options.exit_code else 0
 
 
@@ -103,7 +106,7 @@ def _say(report: SessionReport, page: Path, *, as_json: bool) -> None:
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         text = "\n".join(terminal.lines(report, colour, page=page))
-    print(text)  # noqa: T201 - a command line speaks here
+    print(text, flush=True)  # noqa: T201 - a command line speaks here
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ class Law:
     reason: str
     expected: str = ""
     seen: str = ""
+    value: float | None = None  # seconds, of the laws that have a budget of time
     statement: str = ""  # the law in words
     required: bool = True
     claim: str | None = None
@@ -141,6 +142,7 @@ def _read(document: dict[str, Any], problem: str | None = None) -> Law:
         reason=told.reason,
         expected=told.expected,
         seen=told.seen,
+        value=told.value,
         statement=str(document.get("statement") or told.law),
         required=bool(document.get("required", True)),
         problem=problem,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from instruments.slo import State
-from reports import laws, wording
+from reports import laws, of_place, wording
 from reports.model import SessionReport
 from reports.overall import Overall
 
@@ -42,7 +42,7 @@ def markdown(report: SessionReport) -> str:
 
 def _session_line(report: SessionReport) -> str:
     session = report.session
-    claims = ", ".join(f"{count} {name}" for name, count in sorted(report.claim_counts.items())) or "none"
+    claims = ", ".join(f"{count} {name}" for name, count in sorted(report.told_counts.items())) or "none"
     where = f"Run {_plain(session.run_id)} on {_plain(session.environment)}"
     return f"{where}, exit code {report.exit_code}. Claims: {_plain(claims)}.\n"
 
@@ -64,12 +64,13 @@ def _objectives_table(report: SessionReport) -> str:
 
 
 def _lists(report: SessionReport) -> list[tuple[str, list[str]]]:
-    broken = [claim for claim in report.claims if claim.outcome in ("failed", "error")]
+    broken = [claim for claim in report.claims if report.told(claim) in ("failed", "error")]
     unmet = [one for one in report.verdicts if one.state is not State.MET]
     skipped = report.skip_reasons().items()
     return [
         ("Why", [f"{one.objective.id}: {one.reason}" for one in unmet]),
         ("Not judged, and required by the gate", list(report.missing)),
+        ("What this place changes of the catalog", of_place.changes(report)),
         (
             "Conservation laws that do not hold, or cannot be checked",
             [f"{group[0].state}: {laws.told(group)}" for group in laws.unkept(report.laws)],

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 from instruments.errors import JournalError
 from instruments.results import ClaimRecord, IncidentRecord, RunFolder, SessionRecord
-from instruments.slo import ServiceLevelObjective, Verdict
+from instruments.slo import ServiceLevelObjective, State, Verdict
 from reports.calibrated import on_fresh_calibration
 from reports.judged import Judged, judge_stored, judge_with
 from reports.laws import Law, judge_laws, law_problems
 from reports.loads import MALFORMED, Load, read_loads
-from reports.overall import Evidence, Overall, decide, explained_claims
+from reports.overall import Evidence, Overall, decide, explained_claims, undecided_claims
 
 Line = TypeVar("Line")
 
@@ -37,6 +37,7 @@ class SessionReport:
     objectives_from: str | None = None  # the file of other objectives, when judged with one
     laws: tuple[Law, ...] = ()
     missing: tuple[str, ...] = ()  # objectives that the gate had to judge, and has no verdict of
+    undecided: frozenset[str] = frozenset()  # claims that failed because the data cannot tell
 
     @property
     def simulated(self) -> bool:
@@ -55,6 +56,16 @@ class SessionReport:
     def claim_counts(self) -> Mapping[str, int]:
         """Claims by outcome."""
         return Counter(claim.outcome for claim in self.claims)
+
+    @property
+    def told_counts(self) -> Mapping[str, int]:
+        """Claims by what is told of them."""
+        return Counter(map(self.told, self.claims))
+
+    def told(self, claim: ClaimRecord) -> str:
+        """A claim's outcome for a reader: `undecided` is what only the test has to call failed."""
+        undecided = claim.outcome == "failed" and claim.nodeid in self.undecided
+        return "undecided" if undecided else claim.outcome
 
     def skip_reasons(self) -> dict[str, list[ClaimRecord]]:
         """Skipped claims by their reason, the most frequent first."""
@@ -79,19 +90,20 @@ def read_report(
     session = _session(files)
     loads, problems = read_loads(files)
     lost: list[str] = []
-    claims = _read(files, "claims.jsonl", files.claims, lost)
-    incidents = _read(files, "incidents.jsonl", files.incidents, lost)
-    stored = _read(files, "verdicts.jsonl", files.verdicts, lost)
-    laws = _read(files, "laws.jsonl", lambda: judge_laws(files.laws(), loads, claims), lost)
+    claims = _read(files, "claims.jsonl", files.claims, session, lost)
+    incidents = _read(files, "incidents.jsonl", files.incidents, session, lost)
+    stored = _read(files, "verdicts.jsonl", files.verdicts, session, lost)
+    laws = _read(files, "laws.jsonl", lambda: judge_laws(files.laws(), loads, claims), session, lost)
     fingerprint = files.read_document("fingerprint.json") or {}
     judged = judge_stored(stored, loads) if objectives is None else judge_with(objectives.values(), loads)
     judged = on_fresh_calibration(judged, loads, session, fingerprint)
+    unmet = _unmet(stored, laws)
     evidence = Evidence(
         session=session,
         claims=claims,
         judged=judged,
         lost=lost,
-        explained=_explained(stored, laws),
+        explained=explained_claims(unmet),
         other_objectives=objectives is not None,
         laws=laws,
         simulated=any(load.simulated for load in loads),
@@ -113,14 +125,15 @@ def read_report(
         objectives_from=objectives_from,
         laws=tuple(laws),
         missing=tuple(evidence.missing()),
+        undecided=undecided_claims(unmet),
     )
 
 
-def _explained(stored: Iterable[tuple[Verdict, str, str]], laws: Iterable[Law]) -> frozenset[str]:
-    """Claims that failed because of a verdict or a law: told once, as the verdict or the law."""
+def _unmet(stored: Iterable[tuple[Verdict, str, str]], laws: Iterable[Law]) -> list[tuple[str, bool, State]]:
+    """(claim, required, state) of what a claim may have failed for: told once, as the verdict or the law."""
     of_objectives = [(claim, verdict.objective.required, verdict.state) for verdict, _, claim in stored]
     of_laws = [(law.claim, law.required, law.state) for law in laws if law.claim]
-    return explained_claims([*of_objectives, *of_laws])
+    return [*of_objectives, *of_laws]
 
 
 def _session(files: RunFolder) -> SessionRecord:
@@ -134,8 +147,10 @@ def _session(files: RunFolder) -> SessionRecord:
         ) from error
 
 
-def _read(files: RunFolder, name: str, read: Callable[[], Iterable[Line]], lost: list[str]) -> list[Line]:
-    """The lines of a file. A line left out is said: a lost VIOLATED must not read as a pass."""
+def _read(
+    files: RunFolder, name: str, read: Callable[[], Iterable[Line]], session: SessionRecord, lost: list[str]
+) -> list[Line]:
+    """The lines of a file. One left out or gone is said: a lost VIOLATED must not read as a pass."""
     try:
         lines = list(read())
     except MALFORMED as error:
@@ -148,6 +163,9 @@ def _read(files: RunFolder, name: str, read: Callable[[], Iterable[Line]], lost:
     torn = sum(bool(line) for line in data.split(b"\n")) - len(lines)
     if torn:
         lost.append(f"{name}: {torn} torn or not JSON of {torn + len(lines)} lines, left out")
+    written = session.written.get(name.removesuffix(".jsonl"), 0)
+    if written > torn + len(lines):
+        lost.append(f"{name}: {written - torn - len(lines)} of {written} lines that were written are gone")
     return lines
 
 

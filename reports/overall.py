@@ -75,6 +75,13 @@ def explained_claims(stored: Sequence[tuple[str, bool, State]]) -> frozenset[str
     return frozenset(claim for claim, required, state in stored if required and state is not State.MET)
 
 
+def undecided_claims(stored: Sequence[tuple[str, bool, State]]) -> frozenset[str]:
+    """Which of them failed only because the data cannot tell: nothing of theirs is broken."""
+    told = [(claim, state) for claim, required, state in stored if required and state is not State.MET]
+    broken = {claim for claim, state in told if state is State.VIOLATED}
+    return frozenset(claim for claim, _ in told) - broken
+
+
 def decide(evidence: Evidence) -> tuple[Overall, str]:
     """The state, and its reason in one sentence."""
     for state, rule in _TABLE:
@@ -153,6 +160,13 @@ def _gate_missing(evidence: Evidence) -> str | None:
     return f"{count} of the gate without a verdict{_named(evidence)}"
 
 
+def _gate_without_claims(evidence: Evidence) -> str | None:
+    """Every verdict is a test's: one whose claim is gone leaves its failures unseen."""
+    if not evidence.session.gate or evidence.interrupted() or evidence.claims:
+        return None
+    return "The gate finished, and no claim of it is left: what failed in it cannot be seen"
+
+
 def _named(evidence: Evidence) -> str:
     missing = evidence.missing()
     more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
@@ -204,7 +218,7 @@ def _objectives(evidence: Evidence, state: State, word: str) -> str | None:
         return None
     required = [one for one in evidence.judged if one.objective.required]
     count = f"{len(broken)} of {wording.many(len(required), 'required objective')} {word}"
-    return f"{count}: {wording.sentence(broken[0])}"
+    return f"{count}: {wording.sentence(broken[0])}{_others(broken)}"
 
 
 def _laws(evidence: Evidence, state: State, word: str) -> str | None:
@@ -213,11 +227,17 @@ def _laws(evidence: Evidence, state: State, word: str) -> str | None:
         return None
     checked = sum(law.required for law in evidence.laws)
     count = f"{len(broken)} of {wording.many(checked, 'conservation law')} {word}"
-    return f"{count}: {laws.sentence(broken[0])}"
+    return f"{count}: {laws.sentence(broken[0])}{_others(broken)}"
+
+
+def _others(broken: Sequence[object]) -> str:
+    """That the one that is told is not the only one."""
+    return f"; and {len(broken) - 1} more" if len(broken) > 1 else ""
 
 
 # pytest's own codes: 1 tests failed, 2 interrupted, 5 no tests collected.
-_CODES_OF_OBJECTIVES = frozenset({VerdictExit.FAILED, VerdictExit.VIOLATED, VerdictExit.INCONCLUSIVE})
+# Of a session that ended for its own objectives; what FAILED, failed whatever the objectives are.
+_CODES_OF_OBJECTIVES = frozenset({VerdictExit.VIOLATED, VerdictExit.INCONCLUSIVE})
 _NO_TESTS = 5
 _MOST_NAMED = 5
 
@@ -233,6 +253,7 @@ _TABLE: tuple[tuple[Overall, Callable[[Evidence], str | None]], ...] = (
     (Overall.NOTHING_MEASURED, _gate_judged_nothing),
     (Overall.NOTHING_MEASURED, _ended_with(VerdictExit.NOTHING_MEASURED, _NO_TESTS)),
     (Overall.INTERRUPTED, _ended_with(VerdictExit.INTERRUPTED)),
+    (Overall.INCONCLUSIVE, _gate_without_claims),
     (Overall.INCONCLUSIVE, _gate_missing),
     (Overall.INCONCLUSIVE, _gate_simulated),
     (Overall.FAILED, _ended_with()),

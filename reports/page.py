@@ -16,7 +16,7 @@ from instruments.results import ClaimRecord
 from instruments.slo import State
 from instruments.slo.verdict import CLIENT_ERROR_SHARE
 from instruments.statistics.indicators import INDICATORS
-from reports import latency, laws, reproduction, wording
+from reports import latency, laws, of_place, reproduction, wording
 from reports.judged import Judged
 from reports.loads import Load
 from reports.model import SessionReport
@@ -30,7 +30,7 @@ MOST_PLOTTED = 16
 MOST_DETAILED = 80
 LONGEST_DETAIL = 6_000
 LONGEST_LOG = 12_000
-_WORST_FIRST = ("error", "failed", "passed", "skipped")
+_WORST_FIRST = ("error", "failed", "undecided", "passed", "skipped")
 _MARKS = {
     Overall.MET: "✓",
     Overall.CLAIMS_HOLD: "✓",
@@ -108,6 +108,7 @@ def _view(report: SessionReport) -> dict[str, Any]:
         "facts": _facts(report),
         "verdicts": sorted(report.verdicts, key=_rank),
         "shared_alarms": wording.shared_alarms(one.verdict for one in report.verdicts),
+        "of_place": of_place.changes(report),
         "unkept": laws.unkept(report.laws),
         "kept": [law for law in report.laws if law.state is State.MET],
         "incidents": [(one, one.log_tail[-LONGEST_LOG:]) for one in report.incidents],
@@ -119,7 +120,7 @@ def _view(report: SessionReport) -> dict[str, Any]:
         "stamped": _stamped,
         "client_share": wording.PERCENT.quantity(CLIENT_ERROR_SHARE).replace(" ", "\N{NO-BREAK SPACE}"),
         "shares": [wording.figure(share * 100) for share in latency.SHARES],
-        "groups": _groups(report.claims),
+        "groups": _groups(report),
         "detailed": {claim.nodeid: _detail(claim) for claim in _detailed(report.claims)},
         "undetailed": max(0, sum(bool(claim.detail) for claim in report.claims) - MOST_DETAILED),
         "startup": _startup(report),
@@ -166,8 +167,8 @@ def _load_view(report: SessionReport, load: Load, number: int) -> LoadView:
 def _caption(panel: latency.Panel) -> str:
     curve = panel.curves[0]
     missing = curve.total - len(curve.values)
-    without = f"; {missing} without one count as slower than everything" if missing else ""
-    return f"{len(curve.values)} of {curve.total} requests{without}"
+    without = f"; {wording.whole(missing)} without one count as slower than everything" if missing else ""
+    return f"{wording.whole(len(curve.values))} of {wording.whole(curve.total)} requests{without}"
 
 
 def _outcomes(loads: Sequence[Load]) -> list[Outcome]:
@@ -194,25 +195,26 @@ def _trusted(load: Load) -> float | None:
     return max(lag_s, error_s) / CLIENT_ERROR_SHARE
 
 
-def _groups(claims: Sequence[ClaimRecord]) -> list[SuiteGroup]:
+def _groups(report: SessionReport) -> list[SuiteGroup]:
     """By suite file; files with a failure first, and in each what failed before what passed."""
     by_file: dict[str, list[ClaimRecord]] = {}
-    for claim in claims:
+    for claim in report.claims:
         by_file.setdefault(claim.nodeid.partition("::")[0], []).append(claim)
+
+    def badness(claim: ClaimRecord) -> int:
+        told = report.told(claim)
+        return _WORST_FIRST.index(told) if told in _WORST_FIRST else 0
+
     groups = [
-        SuiteGroup(name, tuple(sorted(of_file, key=_badness)), _counts(of_file))
+        SuiteGroup(name, tuple(sorted(of_file, key=badness)), _counts(list(map(report.told, of_file))))
         for name, of_file in by_file.items()
     ]
-    return sorted(groups, key=lambda group: (min(map(_badness, group.claims)) >= _PASSED, group.name))
+    return sorted(groups, key=lambda group: (min(map(badness, group.claims)) >= _PASSED, group.name))
 
 
-def _counts(claims: Sequence[ClaimRecord]) -> str:
-    found = {name: sum(claim.outcome == name for claim in claims) for name in _WORST_FIRST}
-    return ", ".join(f"{count} {name}" for name, count in found.items() if count) + f" of {len(claims)}"
-
-
-def _badness(claim: ClaimRecord) -> int:
-    return _WORST_FIRST.index(claim.outcome) if claim.outcome in _WORST_FIRST else 0
+def _counts(told: Sequence[str]) -> str:
+    found = {name: told.count(name) for name in _WORST_FIRST}
+    return ", ".join(f"{count} {name}" for name, count in found.items() if count) + f" of {len(told)}"
 
 
 def _detailed(claims: Sequence[ClaimRecord]) -> list[ClaimRecord]:

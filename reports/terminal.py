@@ -8,13 +8,14 @@ from pathlib import Path
 
 from instruments.results import ClaimRecord
 from instruments.slo import State
-from reports import laws, wording
+from reports import laws, of_place, wording
 from reports.judged import Judged
 from reports.model import SessionReport
 from reports.overall import Evidence, Overall
 
 WIDTH = 100
 _MOST_CLAIMS = 10
+_TOLD = ("passed", "failed", "undecided", "error", "skipped")
 _MARKS = {State.MET: "✓", State.VIOLATED: "✗", State.INCONCLUSIVE: "?"}
 _SGR = {
     Overall.MET: "1;32",
@@ -35,6 +36,7 @@ def lines(report: SessionReport, colour: bool = False, *, page: Path | None = No
     return [
         *_head(report, colour),
         *_objectives(report, colour),
+        *_of_place(report),
         *_evidence(report),
         *_counts(report),
         f"  {page or report.folder / 'report.html'}",
@@ -76,6 +78,11 @@ def _sampling(report: SessionReport) -> Iterator[str]:
         yield from _wrapped(said, "  ")
 
 
+def _of_place(report: SessionReport) -> Iterator[str]:
+    for said in of_place.changes(report):
+        yield from _wrapped(said, "  ")
+
+
 def _evidence(report: SessionReport) -> Iterator[str]:
     """Why each objective that is not met is not, what else failed, died, or cannot be trusted."""
     unmet = [one for one in report.verdicts if one.state is not State.MET]
@@ -102,10 +109,8 @@ def _evidence(report: SessionReport) -> Iterator[str]:
 
 
 def _counts(report: SessionReport) -> Iterator[str]:
-    counts = report.claim_counts
-    said = ", ".join(
-        f"{counts[name]} {name}" for name in ("passed", "failed", "error", "skipped") if counts[name]
-    )
+    counts = report.told_counts
+    said = ", ".join(f"{counts[name]} {name}" for name in _TOLD if counts[name])
     kept = sum(law.state is State.MET for law in report.laws)
     checked = f"; {kept} of {wording.many(len(report.laws), 'conservation law')} kept" if report.laws else ""
     yield ""

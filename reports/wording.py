@@ -67,7 +67,7 @@ def figure(value: float | None) -> str:
     """Four digits; a dash for what is undefined, never 0."""
     if value is None or not math.isfinite(value):
         return UNDEFINED
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 999.95 else f"{value:.4g}"
 
 
 def whole(count: int | None) -> str:

@@ -12,7 +12,7 @@ from instruments.cli import ab, capacity
 from instruments.cli.arguments import positive
 from instruments.cli.judged import OF_CHANGE, JudgedExit, note, say, say_json
 from instruments.errors import ConfigurationError
-from instruments.slo.baseline import Baseline, SavedRun, first_baseline
+from instruments.slo.baseline import Baseline, SavedRun, first_baseline, runs_beside
 from instruments.slo.regression import FIGURES, FigureChange, Regression, RegressionRule, judge_runs
 from instruments.statistics.comparison import Change
 from instruments.trials import interleaved, knee
@@ -21,7 +21,9 @@ from instruments.trials.saved import read_baseline, read_run, write_baseline
 EPILOG = """\
 A run is a folder below results/, or one journal. A baseline keeps the runs that were accepted first (its
 anchor) and those accepted last: worse than either by more than the tolerance is worse. It takes 3 runs to
-know how much equal runs differ. Runs whose fingerprints differ are refused, unless --across names the key.
+know how much equal runs differ; until then --accept takes runs in and compares nothing. Runs whose
+fingerprints differ are refused, unless --across names the key. One that is void or was cut off is never
+accepted.
 
 examples:
   python -m instruments compare results/A1 results/A2 results/A3 --baseline main.json --accept
@@ -30,10 +32,11 @@ examples:
   python -m instruments compare results/by-hand/…-ab-1f2e    (what ab or capacity wrote, judged again)
 
 exit codes:
-    0  equivalent within the tolerance, or better
-    2  what cannot be read, or cannot be compared
+    0  equivalent within the tolerance, or better; with --accept or --move-anchor also: these are the first
+       runs of a baseline or of a new anchor, where nothing is to be compared yet
+    2  what cannot be read, compared or accepted
    10  worse
-   11  inconclusive
+   11  inconclusive; accepted all the same while the anchor has too few runs
 """
 
 
@@ -75,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     rule = _rule(options)
     runs = [read_run(path) for path in options.runs]
     if options.reference is not None:
-        reference = first_baseline([read_run(path) for path in options.reference], "")
+        reference = runs_beside([read_run(path) for path in options.reference])
         return _tell(judge_runs(reference, runs, rule, options.across), as_json=options.json)
     return _beside(options, read_baseline(options.baseline), runs, rule)
 
@@ -90,26 +93,33 @@ def _beside(
                 f"there is no baseline {options.baseline}", hint="--accept makes these runs the first"
             )
         made = first_baseline(runs, now, options.move_anchor or "")
-        return _accepted(options.baseline, made, "its first runs")
+        _accept(options.baseline, made, "its first runs", compared=False)
+        return JudgedExit.GOOD
     if options.move_anchor is not None:
         made = baseline.rebased(runs, now, options.move_anchor)
-        return _accepted(options.baseline, made, "its anchor moved")
+        _accept(options.baseline, made, "its anchor moved", compared=False)
+        return JudgedExit.GOOD
     regression = judge_runs(baseline, runs, rule, options.across)
     status = _tell(regression, as_json=options.json)
     if options.accept:
         # An anchor of too few runs is filled up; after that only what was judged good comes in.
-        if not baseline.runs_missing and status is not JudgedExit.GOOD:
+        compared = not baseline.runs_missing
+        if compared and status is not JudgedExit.GOOD:
             note(f"not accepted: {regression.change}")
             return status
-        return _accepted(options.baseline, baseline.accepting(runs, now, options.across), "its latest runs")
+        made = baseline.accepting(runs, now, options.across)
+        _accept(
+            options.baseline, made, "its latest runs" if compared else "its first runs", compared=compared
+        )
     return status
 
 
-def _accepted(path: Path, baseline: Baseline, what: str) -> JudgedExit:
+def _accept(path: Path, baseline: Baseline, what: str, *, compared: bool) -> None:
     write_baseline(path, baseline)
-    missing = f"; {baseline.runs_missing} more runs are needed to compare" if baseline.runs_missing else ""
-    note(f"{path}: {what}: {', '.join(run.name for run in baseline.latest.runs)}{missing}")
-    return JudgedExit.GOOD
+    more = "" if compared else "; accepted, and compared with nothing"
+    if baseline.runs_missing:
+        more += f": {baseline.runs_missing} more runs are needed to compare"
+    note(f"{path}: {what}: {', '.join(run.name for run in baseline.latest.runs)}{more}")
 
 
 def _again(folder: Path, as_json: bool) -> JudgedExit | None:

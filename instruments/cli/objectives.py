@@ -12,7 +12,15 @@ from typing import Any
 from instruments.errors import ConfigurationError
 from instruments.slo import ServiceLevelObjective
 from instruments.slo.contradictions import check_together, placed
-from instruments.slo.feasibility import check_feasible, least_requests, looks_of, off_bounds
+from instruments.slo.feasibility import (
+    BOUNDS_FLAG,
+    check_feasible,
+    check_told,
+    least_requests,
+    looks_of,
+    off_bounds,
+    server_of,
+)
 from instruments.slo.objective import load_objectives
 from instruments.slo.openslo import load_openslo, openslo_yaml, yaml_text
 from instruments.slo.server_metrics import ServerMetrics
@@ -32,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="files of workloads: says besides whether each load is large enough",
     )
+    check.add_argument(
+        BOUNDS_FLAG, metavar="JSON", help="what vLLM was given under the same name (default: its own bounds)"
+    )
     export = kinds.add_parser("openslo", help="write them as OpenSLO v1", allow_abbrev=False)
     export.add_argument("file", type=Path, metavar="FILE", help="objectives as YAML")
     back = kinds.add_parser("from-openslo", help="read OpenSLO v1, write our YAML", allow_abbrev=False)
@@ -46,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     elif options.kind == "from-openslo":
         text = catalog_yaml(load_openslo(options.file, options.workload).values())
     else:
-        text = _checked(options.files, options.workloads)
+        text = _checked(options.files, options.workloads, _server(options))
     sys.stdout.write(text)
     return 0
 
@@ -69,7 +80,12 @@ def _told(objective: ServiceLevelObjective) -> dict[str, Any]:
     return found
 
 
-def _checked(files: Iterable[Path], workload_files: Iterable[Path]) -> str:
+def _server(options: argparse.Namespace) -> ServerMetrics:
+    told = options.custom_histogram_buckets
+    return server_of(() if told is None else (BOUNDS_FLAG, told))
+
+
+def _checked(files: Iterable[Path], workload_files: Iterable[Path], server: ServerMetrics) -> str:
     """A line for each objective; ConfigurationError where something is wrong."""
     objectives = {where: one for path in files for where, one in placed(path, load_objectives(path)).items()}
     check_together(objectives)
@@ -78,8 +94,9 @@ def _checked(files: Iterable[Path], workload_files: Iterable[Path]) -> str:
     for where, objective in objectives.items():
         if workloads:
             _check_load(where, objective, workloads)
+        check_told(where, objective, server)
         looks = looks_of(workloads[objective.workload]) if workloads else Looks.PLANNED
-        needed, roughly = least_requests(objective, looks), off_bounds(objective, ServerMetrics())
+        needed, roughly = least_requests(objective, looks), off_bounds(objective, server)
         facts = [f"needs {needed} requests" if needed else "", f"only roughly: {roughly}" if roughly else ""]
         word = "required" if objective.required else "advisory"
         lines.append("; ".join([f"{objective.id}: {objective}, {word}", *filter(None, facts)]) + "\n")

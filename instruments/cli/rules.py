@@ -6,11 +6,12 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from instruments.errors import ConfigurationError
+from instruments.slo.applies import Applies, Place
 from instruments.slo.burn_rate import DAY, Plan, duration, for_period, for_run, seconds_of
 from instruments.slo.grafana import with_thresholds
 from instruments.slo.objective import ServiceLevelObjective, load_objectives
@@ -105,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
     _put(rules_text(file, plan, _made(options)), options.output)
     if options.output is not None:
         _tell(file, options.output)
+    _warn(objectives, options.environment)
     return 0
 
 
@@ -185,6 +187,24 @@ def _tell(file: RuleFile, output: Path) -> None:
     told = [f"{output}: {len(rules) - alerts} recording rules, {alerts} alerts"]
     told += [f"  left out: {name}: {why}" for name, why in file.left_out]
     sys.stderr.write("\n".join(told) + "\n")
+
+
+def _warn(objectives: Iterable[ServiceLevelObjective], environment: str | None) -> None:
+    """Say which are left out for an environment's sake: a name that is misspelt would silence them unseen."""
+    place = Place(environment=environment)
+    out = [
+        one
+        for one in objectives
+        if one.applies.environments
+        and (environment is None or Applies(one.applies.environments).excludes(place) is not None)
+    ]
+    if not out:
+        return
+    where = "no --environment is given" if environment is None else f"--environment {environment}"
+    named = sorted({name for one in out for name in one.applies.environments})
+    sys.stderr.write(
+        f"warning: {where}: no rules for {', '.join(one.id for one in out)}, for {', '.join(named)} alone\n"
+    )
 
 
 def _version_words(words: str) -> str:

@@ -39,6 +39,6 @@ def status(summary: RunSummary) -> Exit:
     """Void comes first: of a disturbed run, failures are no news either."""
     if summary.void:
         return Exit.VOID
-    if summary.errors or not summary.due or not summary.complete:
+    if summary.errors or not summary.due or not summary.complete or summary.problems:
         return Exit.INCOMPLETE
     return Exit.COMPLETED

@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
+
+from pydantic import BeforeValidator, Strict
+from pydantic_core import PydanticCustomError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,16 @@ class Place:
 ANYWHERE = Place()
 
 
+def _listed(told: object) -> object:
+    if not isinstance(told, (list, tuple)):
+        raise PydanticCustomError("list_type", "Input should be a list")
+    return told
+
+
+Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Counts: TypeAlias = Annotated[tuple[Annotated[int, Strict()], ...], BeforeValidator(_listed)]
+
+
 @dataclass(frozen=True, slots=True)
 class Applies:
     """Names with `*` (any letters) and `?` (one letter), whatever their case; an empty list is everywhere.
@@ -30,10 +43,10 @@ class Applies:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
-    environments: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    accelerators: tuple[str, ...] = ()
-    users: tuple[int, ...] = ()
+    environments: Names = ()
+    models: Names = ()
+    accelerators: Names = ()
+    users: Counts = ()
 
     def __post_init__(self) -> None:
         for name in ("environments", "models", "accelerators"):

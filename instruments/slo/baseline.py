@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from instruments.errors import ConfigurationError
-from instruments.slo.comparison import Figure, is_timed, judged_requests
+from instruments.slo.comparison import Figure, doubts, is_timed, judged_requests
 from instruments.statistics.indicators import INDICATORS
 from instruments.statistics.quantiles import quantile_interval
 from instruments.statistics.summary import RunSummary
@@ -85,9 +85,11 @@ class Baseline:
     def accepting(self, runs: Sequence[SavedRun], at: str, across: Sequence[str] = ()) -> Baseline:
         """With these runs as the latest. The anchor stays; one of too few runs is filled up first.
 
-        Whether they are good enough is the caller's to have judged. ConfigurationError for a run that it has.
+        Whether they are good enough is the caller's to have judged. ConfigurationError for a run that it has,
+        and for one that does not count.
         """
         refuse_known(runs, self)
+        refuse_doubted(runs)
         if self.runs_missing:
             whole = replace(self.anchor, runs=(*self.anchor.runs, *runs))
             return replace(self, anchor=whole, latest=whole)
@@ -96,11 +98,15 @@ class Baseline:
         return replace(self, latest=Accepted(tuple(runs), at, across=kept))
 
     def rebased(self, runs: Sequence[SavedRun], at: str, reason: str) -> Baseline:
-        """With these runs as the anchor. ConfigurationError without a reason, which the file keeps."""
+        """With these runs as the anchor.
+
+        ConfigurationError without a reason, which the file keeps, and for a run that does not count.
+        """
         if not reason.strip():
             raise ConfigurationError(
                 "the anchor of a baseline moves only for a reason", expected="in words, why"
             )
+        refuse_doubted(runs)
         anchor = Accepted(tuple(runs), at, reason)
         return Baseline(anchor, anchor, (*self.given_up, self.anchor))
 
@@ -132,7 +138,16 @@ class Baseline:
 
 
 def first_baseline(runs: Sequence[SavedRun], at: str, reason: str = "") -> Baseline:
-    """A baseline whose anchor and latest are these runs. ConfigurationError where they are unlike."""
+    """A baseline whose anchor and latest are these runs.
+
+    ConfigurationError where they are unlike, or one does not count.
+    """
+    refuse_doubted(runs)
+    return runs_beside(runs, at, reason)
+
+
+def runs_beside(runs: Sequence[SavedRun], at: str = "", reason: str = "") -> Baseline:
+    """Runs to compare others with, not to be kept: one that does not count leaves the comparison open."""
     for run in runs[1:]:
         refuse_unlike(runs[0], run)
     accepted = Accepted(tuple(runs), at, reason)
@@ -146,10 +161,7 @@ def saved_load(summary: RunSummary) -> SavedLoad:
         share = (summary.errors + 0.5) / (n + 1)  # not 0: that none failed is no proof that none would
         error = math.sqrt(share * (1 - share) / n)
         figures[ERROR_SHARE] = Reading(summary.errors / n, error, n, summary.errors)
-    doubt = "; ".join(summary.void) or None
-    if doubt is None and not (summary.complete and not summary.problems):
-        doubt = summary.stopped_because or "; ".join(summary.problems) or "it did not come to its end"
-    return SavedLoad(figures, doubt)
+    return SavedLoad(figures, "; ".join(doubts(summary)) or None)
 
 
 def _timed(summary: RunSummary) -> Iterator[tuple[str, Reading]]:
@@ -200,6 +212,18 @@ def refuse_unlike(one: SavedRun, other: SavedRun, across: Sequence[str] = ()) ->
             expected="equal fingerprints",
             hint=f"where the difference is what is to be compared: --across {next(iter(apart))}",
         )
+
+
+def refuse_doubted(runs: Sequence[SavedRun]) -> None:
+    """ConfigurationError for a run that does not count: what comes later would be held against it."""
+    for run in runs:
+        for name, load in run.loads.items():
+            doubt = load.doubt or (None if load.figures else "nothing was measured")
+            if doubt is not None:
+                raise ConfigurationError(
+                    f"the run {run.name} cannot be accepted: its load {name} does not count: {doubt}",
+                    expected="runs that came to their end, and whose client did not disturb them",
+                )
 
 
 def refuse_known(runs: Sequence[SavedRun], baseline: Baseline) -> None:

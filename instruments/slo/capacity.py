@@ -15,6 +15,7 @@ from instruments.errors import ConfigurationError
 from instruments.slo.verdict import State
 
 PROBES_MOST = 12
+SAME = 1e-9  # of a level: 3 steps of 0.1 are 0.30000000000000004
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class Probe:
 class CapacityResult:
     """Where the knee lies: the highest level at which the objectives hold is in [low, high].
 
-    `low` None: no level was MET. `high` None: no level was VIOLATED, so that the knee is at least `low`.
+    Levels are multiples of the resolution: `high` is the one below `violated`, the lowest that was VIOLATED.
+    What is no such multiple may hold up to just below `violated`. `low` None: no level was MET. `high` and
+    `violated` None: none was VIOLATED, so that the knee is at least `low`.
     """
 
     low: float | None
@@ -39,18 +42,20 @@ class CapacityResult:
     confidence: float
     reason: str
     monotone: bool = True
+    violated: float | None = None
 
     def promise(self, level: float) -> State:
-        """Whether a promised load holds: MET from `low` down, VIOLATED above `high`."""
-        if self.low is not None and self.low >= level:
+        """Whether a promised load holds: MET from `low` down, VIOLATED from the lowest VIOLATED up."""
+        same = level * SAME
+        if self.low is not None and self.low >= level - same:
             return State.MET
-        if self.monotone and self.high is not None and self.high < level:
+        if self.violated is not None and self.violated <= level + same:
             return State.VIOLATED
         return State.INCONCLUSIVE
 
     def headroom(self, level: float) -> tuple[float | None, float | None]:
-        """The knee as a multiple of a promised load: from, to; None where it is not bounded."""
-        return self.low and self.low / level, None if self.high is None else self.high / level
+        """What holds as a multiple of a promised load: at least, and below; None where it is not bounded."""
+        return self.low and self.low / level, None if self.violated is None else self.violated / level
 
 
 class CapacitySearch:
@@ -114,6 +119,7 @@ class CapacitySearch:
             self._confidence,
             self._reason(),
             monotone,
+            violated * self._unit if monotone and violated is not None else None,
         )
 
     def _check(self) -> None:

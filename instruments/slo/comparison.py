@@ -84,20 +84,33 @@ def judged_requests(summary: RunSummary, indicator: str) -> int:
     )
 
 
+def doubts(summary: RunSummary) -> tuple[str, ...]:
+    """Why a load cannot be compared with another: its client disturbed it, or it did not end well."""
+    if summary.complete and not summary.problems:
+        return summary.void
+    ended = summary.stopped_because or "; ".join(summary.problems) or "it did not come to its end"
+    return (*summary.void, ended)
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One arm's part of a pair. `value` in seconds: inf where so many failed, NaN where nothing was due."""
+    """One arm's part of a pair. `value` in seconds: inf where so many failed, NaN where nothing was due.
+
+    `void`: why it does not count. `cut_off`: only because it did not end well, not for its client's sake.
+    """
 
     run: str
     value: float
     requests: int
     failed: int
     void: tuple[str, ...] = ()
+    cut_off: bool = False
 
     @classmethod
     def of(cls, summary: RunSummary, figure: Figure) -> Block:
-        requests = judged_requests(summary, figure.indicator)
-        return cls(summary.name, figure.of(summary), requests, summary.errors, summary.void)
+        requests, void = judged_requests(summary, figure.indicator), doubts(summary)
+        cut_off = bool(void) and not summary.void
+        return cls(summary.name, figure.of(summary), requests, summary.errors, void, cut_off)
 
     @property
     def log(self) -> float:
@@ -150,8 +163,8 @@ def judge_pairs(
 ) -> Comparison:
     """One look at all pairs so far; to be stopped at the first that is not INCONCLUSIVE.
 
-    A pair in which the client disturbed a block is left out whole, A's and B's, which favours neither; when
-    there are many of them nothing is decided.
+    A pair with a block that the client disturbed, or that was cut off, is left out whole, A's and B's, which
+    favours neither; when there are many of them nothing is decided but that B fails more.
     """
     figure, rule = figure or Figure(), rule or CompareRule()
     known = [pair for pair in pairs if not (pair[0].void or pair[1].void)]
@@ -159,13 +172,7 @@ def judge_pairs(
     odd = [block for pair in known for block in pair if not math.isfinite(block.log)]
     differences = [] if odd else [b.log - a.log for a, b in known]
     state = decide_pairs(differences, slower)
-    change, reason = _decided(known, odd, state, rule)
-    if len(pairs) - len(known) > max(VOID_FEWEST, VOID_SHARE * len(pairs)):
-        void = next(block.void for pair in pairs for block in pair if block.void)
-        change = Change.INCONCLUSIVE
-        reason = (
-            f"{len(pairs) - len(known)} of {len(pairs)} pairs are void, the client disturbed them: {void[0]}"
-        )
+    change, reason = _decided(pairs, odd, state, rule)
     more = None if change is not Change.INCONCLUSIVE or odd else pairs_more(state, slower)
     return Comparison(figure, rule, change, reason, state, tuple(pairs), more)
 
@@ -173,16 +180,42 @@ def judge_pairs(
 def _decided(
     pairs: Sequence[Pair], odd: Sequence[Block], state: ComparisonState, rule: CompareRule
 ) -> tuple[Change, str]:
-    b_more, a_more = (sum(sign * (b.failed - a.failed) > 0 for a, b in pairs) for sign in (1, -1))
+    if disturbed := _voided(pairs, cut_off=False):
+        return Change.INCONCLUSIVE, disturbed
+    b_more = sum(_fails_more(b, a) for a, b in pairs)
+    a_more = sum(_fails_more(a, b) for a, b in pairs)
     error = rule.false_alarm * FAILURES_SHARE
     if decide_failures(b_more, a_more, error):
         return Change.WORSE, f"requests failed more at B in {b_more} pairs, at A in {a_more}"
+    if cut_off := _voided(pairs, cut_off=True):
+        return Change.INCONCLUSIVE, cut_off
     if odd:
         return _without_a_number(odd, b_more, a_more, error)
     if state.change in (Change.EQUIVALENT, Change.BETTER) and decide_failures(b_more, a_more, SUSPICION):
         said = f"{state.change} in time, but requests failed more at B in {b_more} pairs, at A in {a_more}"
         return Change.INCONCLUSIVE, said
     return state.change, _words(state, rule)
+
+
+def _voided(pairs: Sequence[Pair], *, cut_off: bool) -> str | None:
+    """What so many void pairs leave to be said, with those cut off or without; None where they are few."""
+    void = [
+        reasons
+        for pair in pairs
+        if (reasons := [one.void[0] for one in pair if one.void and (cut_off or not one.cut_off)])
+    ]
+    if len(void) <= max(VOID_FEWEST, VOID_SHARE * len(pairs)):
+        return None
+    return f"{len(void)} of {len(pairs)} pairs are void: {void[0][0]}"
+
+
+def _fails_more(one: Block, other: Block) -> bool:
+    """Whether a pair's failures speak against `one`.
+
+    A block that was cut off speaks against itself alone: a dead endpoint stops its own blocks, and beside
+    one that was stopped early for another reason, a whole block had more chances to fail.
+    """
+    return not other.void and (one.cut_off or not one.void) and one.failed > other.failed
 
 
 def _without_a_number(odd: Sequence[Block], b_more: int, a_more: int, error: float) -> tuple[Change, str]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import count
 
 from instruments.errors import ConfigurationError
+from instruments.slo.finding import OPEN_MET
 from instruments.slo.objective import ServiceLevelObjective
-from instruments.slo.server_metrics import FAMILIES, ServerMetrics, read_bounds
+from instruments.slo.server_metrics import FAMILIES, ServerMetrics, neighbours, read_bounds
 from instruments.statistics.indicators import INDICATORS
+from instruments.statistics.means import BATCH, FEWEST, mean_bounds
 from instruments.statistics.quantiles import requests_needed
 from instruments.statistics.shares import Answer, Looks, Rule, decide_counts
 from instruments.workloads.catalog import AnyWorkload
 from instruments.workloads.synthetic import SyntheticWorkload
 
+LAX = 0.25  # the chance of an error at and above which the fewest values that give a mean are enough
 ENOUGH = 100  # times as many as one planned look takes: to look often costs less than that
 ONE_TURN = ("mooncake", "azure")  # formats of files whose lines are single requests
 
@@ -22,18 +27,33 @@ def least_requests(objective: ServiceLevelObjective, looks: Looks = Looks.PLANNE
     """How many requests, none of them bad, it takes for MET; None where no number of requests is known.
 
     p99 at 95 % takes 299 looked at once: fewer are all good with a chance above 5 % where 1 % are bad.
-    Where a run is looked at until it is decided, it takes more.
+    Where a run is looked at until it is decided, it takes more: there a MET is surer. A mean takes as many
+    as its bounds do; a rate is one of slices of time, of which there are always enough.
     """
     known = INDICATORS[objective.indicator]
+    doubt = 1 - objective.confidence
+    met_error = doubt * (OPEN_MET if looks is Looks.OPEN else 1.0)  # as in finding.Case
+    if objective.statistic == "mean" and known.kind in ("request", "gap"):
+        return _least_of_mean(met_error)
     of_requests = known.kind in ("request", "share") or known.metric in ("ttft", "e2e")
     if not of_requests or not (objective.is_quantile or known.kind == "share"):
         return None
     planned = requests_needed(0, objective.bad_share, objective.confidence)
     if looks is Looks.PLANNED:
         return planned
-    error = 1 - objective.confidence
-    rule = Rule(objective.bad_share, error, error, looks)
+    rule = Rule(objective.bad_share, met_error, doubt, looks)
     return bisect_left(range(ENOUGH * planned), 1, key=lambda n: decide_counts(0, n, rule) is Answer.BELOW)
+
+
+def _least_of_mean(error: float) -> int:
+    """How many values it takes for a mean to have an interval: 160, and more where it has to be very sure."""
+    sure = min(error, LAX)
+    return next(n for n in count(FEWEST, BATCH) if _ends(n, sure))
+
+
+def _ends(n: int, error: float) -> bool:
+    bounds = mean_bounds(range(n), error, error)
+    return bounds is not None and all(map(math.isfinite, bounds))
 
 
 def most_requests(workload: AnyWorkload) -> int | None:
@@ -65,20 +85,34 @@ def users_of(workload: AnyWorkload) -> int | None:
 
 def check_feasible(where: str, objective: ServiceLevelObjective, workload: AnyWorkload) -> None:
     """ConfigurationError where the load is too small for a MET, or is none to which the objective applies."""
-    if objective.applies.users and users_of(workload) is None:
+    _check_users(where, objective, workload)
+    needed, most = least_requests(objective, looks_of(workload)), most_requests(workload)
+    if needed is None or most is None or most >= needed:
+        return
+    mean = objective.statistic == "mean"
+    raise ConfigurationError(
+        f"{where}: {objective} can never be met at {100 * objective.confidence:g} % confidence "
+        f"with the workload {workload.id!r}",
+        expected=f"at least {needed} measured requests, all of them {'completed' if mean else 'good'}",
+        seen=f"{most}",
+        hint=f"requests_measured or requests_most of {workload.id!r}, {'' if mean else 'a lower quantile, '}"
+        "or less confidence",
+    )
+
+
+def _check_users(where: str, objective: ServiceLevelObjective, workload: AnyWorkload) -> None:
+    wanted, users = objective.applies.users, users_of(workload)
+    if not wanted or users in wanted:
+        return
+    if users is None:
         raise ConfigurationError(
             f"{where}: applies.users: the workload {workload.id!r} is not one of users: it would never apply",
             expected="a workload with users (a closed loop), or no applies.users",
         )
-    needed, most = least_requests(objective, looks_of(workload)), most_requests(workload)
-    if needed is None or most is None or most >= needed:
-        return
     raise ConfigurationError(
-        f"{where}: {objective} can never be met at {100 * objective.confidence:g} % confidence "
-        f"with the workload {workload.id!r}",
-        expected=f"at least {needed} measured requests, all of them good",
-        seen=f"{most}",
-        hint=f"requests_measured or requests_most of {workload.id!r}, a lower quantile, or less confidence",
+        f"{where}: applies.users: the workload {workload.id!r} has other users: it would never apply",
+        expected=f"{' or '.join(map(str, wanted))} users, or no applies.users",
+        seen=f"{users}",
     )
 
 
@@ -102,6 +136,26 @@ def server_of(arguments: Sequence[str]) -> ServerMetrics:
         raise ConfigurationError(
             f"{BOUNDS_FLAG} of the engine cannot be read", expected=str(error), seen=given[BOUNDS_FLAG]
         ) from None
+
+
+def check_told(where: str, objective: ServiceLevelObjective, server: ServerMetrics) -> None:
+    """ConfigurationError for a limit outside a server's histogram, of which that can say nothing."""
+    if off_bounds(objective, server) is None:
+        return
+    metric = INDICATORS[objective.indicator].metric
+    assert metric is not None  # noqa: S101 - or it would have no bounds to be off
+    bounds = server.bounds_s(metric)
+    try:
+        below, above = neighbours(bounds, objective.limit)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {objective}: {error.message}", **error.facts()) from None
+    if below is None:
+        raise ConfigurationError(
+            f"{where}: {objective} can never be met: it lies below the first bound of the server's histogram",
+            expected=f"at least {above:g} s",
+            seen=f"{objective.limit:g} s",
+            hint=f"start vLLM with {BOUNDS_FLAG}, and give the same to this command",
+        )
 
 
 def off_bounds(objective: ServiceLevelObjective, server: ServerMetrics) -> str | None:

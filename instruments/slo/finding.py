@@ -33,16 +33,22 @@ class Finding:
     effective: float | None = None
     trimmed: int = 0
     test: str = ""
+    too_few: bool = False  # nothing but more of the same would decide it
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One objective on one run. `late_s` is added to every latency: what a client's late stamps may hide."""
+    """One objective on one run, and how it is asked.
+
+    `late_s` is added to every latency: what a client's late stamps may hide. `left_bad`: clients that left
+    before their latency was known count as over the limit, for they may have been.
+    """
 
     summary: RunSummary
     objective: ServiceLevelObjective
     family: int = 1
     late_s: float = 0.0
+    left_bad: bool = False
 
     @property
     def looks(self) -> Looks:

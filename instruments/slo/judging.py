@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from statistics import median
 
+from instruments.records import Outcome
 from instruments.slo import of_requests, of_server, of_values
 from instruments.slo.finding import Case, Finding
 from instruments.slo.objective import ServiceLevelObjective
@@ -33,7 +34,7 @@ def evaluate(summary: RunSummary, objective: ServiceLevelObjective, *, family: i
             objective, summary.name, State.INCONCLUSIVE, "nothing was measured", 0, 0, family=family
         )
     finding = _doubted(case, _judge(case))
-    if finding.state is State.INCONCLUSIVE:
+    if finding.too_few:
         finding = _when_it_ended(case) or finding
     return Verdict(
         objective=objective,
@@ -57,6 +58,7 @@ def _when_it_ended(case: Case) -> Finding | None:
     """What the look that ended the run found, where answers still in flight then left it open again.
 
     The evidence is valid at every look, so at that one; of 64 in flight every seventh run would lose it.
+    Not where what came after says the opposite beyond chance, and not where anything but more is missing.
     """
     looked_at = case.summary.sampling.get("decided_at")
     if not case.summary.anytime or looked_at is None:
@@ -64,7 +66,10 @@ def _when_it_ended(case: Case) -> Finding | None:
     seen = tuple(one for one in case.summary.records if one.index < looked_at)
     before = replace(case, summary=replace(case.summary, records=seen))
     finding = _doubted(before, _judge(before))
-    return None if finding.state is State.INCONCLUSIVE else finding
+    contradicted, after = of_requests.contradicted_since(case, looked_at)
+    if finding.state is State.INCONCLUSIVE or (finding.state is State.MET and contradicted):
+        return None
+    return replace(finding, reason=f"{finding.reason}, at the look that ended the run; {after}")
 
 
 def _judge(case: Case) -> Finding:
@@ -79,12 +84,27 @@ def _doubted(case: Case, finding: Finding) -> Finding:
     summary = case.summary
     if summary.void:
         reason = f"the run is void, the client disturbed it: {'; '.join(summary.void)}"
-        return replace(finding, state=State.INCONCLUSIVE, reason=reason, more=None)
+        return replace(finding, state=State.INCONCLUSIVE, reason=reason, more=None, too_few=False)
     if finding.state is State.MET and (trouble := _trouble(summary)):
         return replace(finding, state=State.INCONCLUSIVE, reason=f"the run did not end well: {trouble}")
-    if finding.state is not State.INCONCLUSIVE and (doubt := _doubt(case, finding.state)):
-        return replace(finding, state=State.INCONCLUSIVE, reason=doubt, more=None)
-    return finding
+    if finding.state is State.INCONCLUSIVE:
+        beside = _measures_itself(case) if finding.too_few else None
+        return finding if beside is None else replace(finding, reason=beside, more=None, too_few=False)
+    doubt = _unknown(case) if finding.state is State.MET else None
+    doubt = doubt or _doubt(case, finding.state)
+    return finding if doubt is None else replace(finding, state=State.INCONCLUSIVE, reason=doubt, more=None)
+
+
+def _unknown(case: Case) -> str | None:
+    """What is not known and would have to be, for a MET."""
+    records, kind = case.summary.records, INDICATORS[case.objective.indicator].kind
+    if kind in ("server", "gpu") and all(one.outcome is not Outcome.COMPLETED for one in records):
+        return "no request completed: the server had nothing to do"
+    left = sum(one.outcome is Outcome.CANCELLED for one in records)
+    speaks = kind in ("request", "gap") or case.objective.indicator == "goodput_share"
+    if not left or not speaks or _judge(replace(case, left_bad=True)).state is State.MET:
+        return None
+    return f"{left} of {len(records)} clients left before it was known, and may have waited for longer"
 
 
 def _trouble(summary: RunSummary) -> str | None:
@@ -100,23 +120,32 @@ def _doubt(case: Case, state: State) -> str | None:
     The question is asked again with every latency longer for a MET, shorter for a VIOLATED, by as much as
     stamps may be late and requests were (both p99): a verdict has to survive it.
     """
-    summary, objective = case.summary, case.objective
-    limits = _timed_limits(objective)
-    if not limits:
+    if not _timed_limits(case.objective):
         return None
-    late_s = float("inf")
-    if summary.stamp_error_s is not None and summary.send_lag_p99_s is not None:
-        late_s = max(summary.stamp_error_s, summary.send_lag_p99_s)
-    again = _judge(replace(case, late_s=late_s if state is State.MET else -late_s))
-    survives = again.state is state
+    late_s = _late_s(case.summary)
+    survives = _judge(replace(case, late_s=late_s if state is State.MET else -late_s)).state is state
     if late_s == float("inf"):
         return None if survives else "the client did not check itself during this run"
     if not survives:
         return f"the client was late by {late_s:.3g} s at p99; without that it may not have been {state}"
-    shares = {name: late_s / _gaps(summary, name) / limit for name, limit in limits.items()}
-    if state is State.MET and max(shares.values()) > CLIENT_ERROR_SHARE:
-        return f"the client was late by {late_s:.3g} s at p99, too much beside the limit: it measured itself"
-    return None
+    return _measures_itself(case) if state is State.MET else None
+
+
+def _measures_itself(case: Case) -> str | None:
+    """Why no number of requests makes this a pass: the client's own lateness is too much of the limit."""
+    late_s = _late_s(case.summary)
+    limits = _timed_limits(case.objective).items()
+    shares = [late_s / _gaps(case.summary, name) / limit for name, limit in limits]
+    if late_s == float("inf") or max(shares, default=0.0) <= CLIENT_ERROR_SHARE:
+        return None
+    return f"the client was late by {late_s:.3g} s at p99, too much beside the limit: it measured itself"
+
+
+def _late_s(summary: RunSummary) -> float:
+    """How late a latency may have been told, p99: inf where the client did not check itself."""
+    if summary.stamp_error_s is None or summary.send_lag_p99_s is None:
+        return float("inf")
+    return max(summary.stamp_error_s, summary.send_lag_p99_s)
 
 
 def _timed_limits(objective: ServiceLevelObjective) -> dict[str, float]:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict, Strict
 
 from instruments.catalog import load_yaml
 from instruments.errors import ConfigurationError
 from instruments.slo.applies import EVERYWHERE, Applies
 from instruments.statistics.indicators import INDICATORS, Indicator
+
+EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
+
+
+def _number(told: object) -> object:
+    """1e-6 is a number to everybody but YAML 1.1, which wants 1.0e-6 and takes this for a word."""
+    return float(told) if isinstance(told, str) and EXPONENT.fullmatch(told) else told
+
+
+# As they are written: "0.2" in quotes is a word, `true` is no second, and "no" in quotes is not false.
+Number: TypeAlias = Annotated[float, Strict(), BeforeValidator(_number)]
+Switch: TypeAlias = Annotated[bool, Strict()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +45,21 @@ class ServiceLevelObjective:
     workload: str
     indicator: str
     statistic: str
-    at_most: float | None = None
-    at_least: float | None = None
-    confidence: float = 0.95
-    required: bool = True
-    per_request: dict[str, float] = field(
+    at_most: Number | None = None
+    at_least: Number | None = None
+    confidence: Number = 0.95
+    required: Switch = True
+    per_request: dict[str, Number] = field(
         default_factory=dict
     )  # what a good request is: limits of indicators
     family: str = "gate"
     applies: Applies = EVERYWHERE
-    cost_per_hour: float | None = None  # of all that serves, in any currency: cost_per_good_token only
+    cost_per_hour: Number | None = None  # of all that serves, in any currency: cost_per_good_token only
 
     def __post_init__(self) -> None:
+        for name in ("id", "description", "workload"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"{name} is empty: an objective has words for it")
         known = INDICATORS.get(self.indicator)
         if known is None:
             raise ValueError(f"indicator {self.indicator!r} is unknown; known: {', '.join(INDICATORS)}")
@@ -166,6 +182,10 @@ def family_size(objectives: Iterable[ServiceLevelObjective], objective: ServiceL
 def load_objectives(path: Path) -> dict[str, ServiceLevelObjective]:
     """Read a file of `objectives:`; ConfigurationError names the file, the field and what is allowed."""
     objectives = load_yaml(path, ServiceLevelObjective, under="objectives")
+    if not objectives:
+        raise ConfigurationError(
+            f"{path} holds no objective", expected="a list of at least one under 'objectives'", seen="none"
+        )
     by_id = {objective.id: objective for objective in objectives}
     if len(by_id) != len(objectives):
         raise ConfigurationError(f"{path}: an objective's id is used twice", expected="ids that differ")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from instruments.records import Outcome, RequestRecord
-from instruments.slo.finding import COUNTED, STATES, TESTS, Case, Finding, told
+from instruments.slo.finding import COUNTED, STATES, TESTS, Case, Finding, told, undecidable
 from instruments.slo.goodput import is_good
 from instruments.slo.objective import ServiceLevelObjective
 from instruments.slo.verdict import State
@@ -46,37 +47,54 @@ def judge_values(values: Values, limit: float, rule: Rule) -> Judged:
     answer = decide_share(kept, limit, rule)
     if steady.trend is None:
         return Judged(STATES[answer.answer], answer, steady, kept)
-    further = (1 + steady.swing) ** 2
-    moved_on = {Answer.BELOW: limit / further, Answer.ABOVE: limit * further}.get(answer.answer)
-    stands = moved_on is not None and decide_share(values, moved_on, rule).answer is answer.answer
-    last = decide_share(values[-(len(values) // 3) :], limit, rule).answer
-    worse = steady.trend == "rising" and last is Answer.ABOVE
+    last = values[-(len(values) // 3) :]
+    worse = steady.trend == "rising" and decide_share(last, limit, rule).answer is Answer.ABOVE
+    stands = _stands(values, last, limit, rule, answer.answer, 1 + steady.swing)
     state = State.VIOLATED if worse else STATES[answer.answer] if stands else State.INCONCLUSIVE
     return Judged(state, answer, steady, kept)
+
+
+def _stands(values: Values, last: Values, limit: float, rule: Rule, answer: Answer, swing: float) -> bool:
+    """Whether an answer would be the same of values moved on: all by twice the swing, by evidence, and the
+    last third by once, by its share alone.
+    """
+    if answer is Answer.UNKNOWN or not math.isfinite(swing):
+        return False
+    below = answer is Answer.BELOW
+    twice, once = (limit / swing**2, limit / swing) if below else (limit * swing**2, limit * swing)
+    share = float((last > once).mean())
+    return decide_share(values, twice, rule).answer is answer and (share < rule.allowed) == below
 
 
 def judge_quantile(case: Case) -> Finding:
     """Is the share of requests over the limit below what the quantile allows? Failures are over any."""
     objective, values = case.objective, latencies(case)
+    if objective.indicator == "tpot_s" and (untold := _untold_tokens(case)):
+        return undecidable(f"{untold} of {len(values)} answers do not say how many tokens they have: no TPOT")
     judged = judge_values(values, objective.limit, case.rule())
     answer, kept, ordered = judged.answer, judged.kept, np.sort(judged.kept).tolist()
     value = quantile(ordered, objective.quantile)
     low, high = _interval(ordered, kept, value, case)
     reason = told(answer, objective.bad_share, "requests")
     if judged.steady.trend is not None:
-        stands = judged.state is STATES[answer.answer]
-        reason = f"{reason}; {_unsteady(judged.steady)}{', which would not change it' if stands else ''}"
+        unmoved = judged.state is not State.INCONCLUSIVE
+        reason = f"{reason}; {moved(judged.steady)}{', which does not change it' if unmoved else ''}"
+    if judged.steady.cut:
+        reason += f"; the first {len(values) - len(kept):,} left out: not steady yet"
     return Finding(
         judged.state, reason, answer.requests, answer.bad, _finite(value), _finite(low), _finite(high),
         answer.more, answer.effective, len(values) - len(kept), TESTS[case.looks],
+        too_few=answer.answer is Answer.UNKNOWN and judged.steady.trend is None,
     )  # fmt: skip
 
 
 def judge_share(case: Case) -> Finding:
     """Is the share of requests that failed, or were not good, below what is allowed?"""
     objective = case.objective
-    flags = np.array([float(bad) for bad in _bad_flags(case)])
-    answer = decide_share(flags, 0.5, case.rule())
+    answer = decide_share(_bad_flags(case), 0.5, case.rule())
+    state, reason = STATES[answer.answer], told(answer, objective.bad_share, "requests")
+    if state is State.MET and (moving := _goodput_moves(case)):
+        state, reason = State.INCONCLUSIVE, f"{reason}; {moving}"
     worth = answer.effective / answer.requests if answer.requests else 1.0
     counts = answer.bad * worth, answer.requests * worth
     if case.summary.anytime:
@@ -87,16 +105,15 @@ def judge_share(case: Case) -> Finding:
     if objective.at_least is not None:
         value, low, high = 1 - value, 1 - high, 1 - low
     return Finding(
-        STATES[answer.answer], told(answer, objective.bad_share, "requests"),
-        answer.requests, answer.bad, value, low, high,
-        answer.more, answer.effective, 0, TESTS[case.looks],
+        state, reason, answer.requests, answer.bad, value, low, high, answer.more, answer.effective,
+        test=TESTS[case.looks], too_few=answer.answer is Answer.UNKNOWN,
     )  # fmt: skip
 
 
 def judge_count(case: Case) -> Finding:
     """How many requests did not complete? Counted, not estimated."""
     flags = _bad_flags(case)
-    n, bad = len(flags), sum(flags)
+    n, bad = len(flags), int(flags.sum())
     state = State.MET if bad <= case.objective.limit else State.VIOLATED
     return Finding(state, f"{bad} of {n}, {COUNTED}", n, bad, float(bad), test=COUNTED)
 
@@ -109,11 +126,27 @@ def judged_requests(case: Case) -> Sequence[RequestRecord]:
     speaking = [
         record
         for record in case.summary.records
-        if record.outcome is not Outcome.CANCELLED or _outwaited(record, case.objective, case.late_s)
+        if record.outcome is not Outcome.CANCELLED
+        or case.left_bad
+        or _outwaited(record, case.objective, case.late_s)
     ]
     if case.objective.indicator == "tpot_s":  # an answer of one token has no cadence to judge
-        speaking = [record for record in speaking if record.completion_tokens != 1]
+        speaking = [record for record in speaking if not _one_token(record)]
     return sorted(speaking, key=lambda record: record.due_ns if record.sent_ns is None else record.sent_ns)
+
+
+def contradicted_since(case: Case, looked_at: int) -> tuple[bool, str]:
+    """Whether what came after a look is over the limit beyond chance; and how many of how many, in words."""
+    after = tuple(one for one in case.summary.records if one.index >= looked_at)
+    later = replace(case, summary=replace(case.summary, records=after))
+    objective = case.objective
+    of_share = INDICATORS[objective.indicator].kind == "share"
+    values = _bad_flags(later) if of_share else latencies(later)
+    doubt = 1 - objective.confidence
+    found = decide_share(
+        values, 0.5 if of_share else objective.limit, Rule(objective.bad_share, doubt, doubt)
+    )
+    return found.answer is Answer.ABOVE, f"of {found.requests} in flight then {found.bad} bad"
 
 
 def latencies(case: Case) -> Values:
@@ -123,7 +156,8 @@ def latencies(case: Case) -> Values:
     return np.array([_value(record, of(record), case) for record in judged_requests(case)], dtype=np.float64)
 
 
-def _unsteady(steady: Steady) -> str:
+def moved(steady: Steady) -> str:
+    """How a run moved that never settled, in words."""
     if steady.trend == "changing":
         return "the run was never steady: the middle value went away and came back"
     return (
@@ -131,16 +165,48 @@ def _unsteady(steady: Steady) -> str:
     )
 
 
+def _one_token(record: RequestRecord) -> bool:
+    return record.outcome is Outcome.COMPLETED and record.completion_tokens == 1
+
+
+def _untold_tokens(case: Case) -> int:
+    answered = [one for one in judged_requests(case) if one.outcome is Outcome.COMPLETED]
+    return sum(one.completion_tokens is None for one in answered)
+
+
 def _value(record: RequestRecord, value: float | None, case: Case) -> float:
-    if value is None or record.outcome is not Outcome.COMPLETED:
+    known = record.outcome is Outcome.COMPLETED
+    # Who left after the first token knows how long that took.
+    known = known or (record.outcome is Outcome.CANCELLED and case.objective.indicator.startswith("ttft"))
+    if value is None or not known:
         return INFINITE
     gaps = (record.completion_tokens or 2) - 1 if case.objective.indicator == "tpot_s" else 1
     return value + case.late_s / gaps
 
 
-def _bad_flags(case: Case) -> list[bool]:
+def _bad_flags(case: Case) -> Values:
     limits = case.objective.per_request
-    return [not is_good(record, limits, case.late_s) for record in judged_requests(case)]
+    bad = [not is_good(record, limits, case.late_s) for record in judged_requests(case)]
+    return np.array(bad, dtype=np.float64)
+
+
+def _goodput_moves(case: Case) -> str | None:
+    """Why goodput may not stay: its latencies moved, and were they to do so again too few would be good."""
+    limits, worst = dict(case.objective.per_request), Steady()
+    for name in limits:
+        of = INDICATORS[name].of
+        assert of is not None  # noqa: S101 - per_request limits are on indicators of requests
+        records = judged_requests(case)
+        values = np.array([INFINITE if (value := of(one)) is None else value for one in records])
+        steady = steady_part(values)
+        if steady.trend is not None and steady.swing > worst.swing:
+            worst = steady
+        limits[name] /= (1 + steady.swing) ** 2 if steady.trend is not None else 1.0
+    if worst.trend is None:
+        return None
+    bad = [not is_good(record, limits, case.late_s) for record in judged_requests(case)]
+    again = decide_share(np.array(bad, dtype=np.float64), 0.5, case.rule())
+    return None if again.answer is Answer.BELOW else moved(worst)
 
 
 def _interval(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from instruments.slo.finding import COUNTED, STATES, TESTS, Case, Finding, undec
 from instruments.slo.goodput import is_good
 from instruments.slo.verdict import State
 from instruments.statistics.correlation import effective_share_of_bad
-from instruments.statistics.indicators import INDICATORS, e2e_s, ttft_s
+from instruments.statistics.indicators import INDICATORS, e2e_s, tpot_s, ttft_s
 from instruments.statistics.shares import Answer, decide_counts
 from instruments.telemetry import growth
 from instruments.telemetry.energy import energy
@@ -20,9 +21,11 @@ from instruments.telemetry.histograms import between
 from instruments.telemetry.vllm import metric_name
 
 if TYPE_CHECKING:
-    from instruments.telemetry.record import ServerRecord
+    from instruments.statistics.summary import RunSummary
+    from instruments.telemetry.record import Series, ServerRecord
 
-COVERED = 0.8  # of the samples that a window should hold; with fewer nobody knows what was between them
+COVERED = 0.8  # of the window that samples tell of; with less nobody knows what was between them
+HOLE = 2.5  # times the usual time between two samples: a longer one is not known
 FEWEST_SAMPLES = 5
 
 
@@ -73,13 +76,15 @@ def judge_economy(case: Case) -> Finding:
 
 def _samples(case: Case, server: ServerRecord, names: list[str]) -> Finding:
     objective, summary = case.objective, case.summary
-    found = [server.series[name].values for name in names if name in server.series]
-    fewest = min(map(len, found), default=0)
-    due = summary.duration_s / server.every_s if summary.duration_s and server.every_s else 0.0
-    if fewest < max(FEWEST_SAMPLES, COVERED * due):
-        told = f"{fewest} samples of {', '.join(names)} where {max(FEWEST_SAMPLES, math.floor(due))} were due"
+    found = [server.series[name].numbers() for name in names if name in server.series]
+    uncovered = [name for name, one in zip(names, found, strict=False) if not _covers(one, server, summary)]
+    if not found or uncovered:
+        seen = min((len(one.values) for one in found), default=0)
+        told = (
+            f"{seen} samples of {', '.join(uncovered or names)}, too few for {summary.duration_s or 0:.3g} s"
+        )
         return undecidable(_missing(server, told))
-    pooled = np.sort(np.concatenate([np.asarray(one, dtype=np.float64) for one in found]))
+    pooled = np.sort(np.concatenate([np.asarray(one.values, dtype=np.float64) for one in found]))
     value = {
         "max": lambda: float(pooled[-1]),
         "mean": lambda: float(pooled.mean()),
@@ -88,8 +93,18 @@ def _samples(case: Case, server: ServerRecord, names: list[str]) -> Finding:
     kept = value <= objective.limit if objective.at_most is not None else value >= objective.limit
     beyond = pooled > objective.limit if objective.at_most is not None else pooled < objective.limit
     over = int(beyond.sum())
-    reason = f"{objective.statistic} of {len(pooled)} samples, one each {server.every_s or 0:g} s, {COUNTED}"
+    every_s = found[0].every_s() or 0.0
+    reason = f"{objective.statistic} of {len(pooled)} samples, one each {every_s:.3g} s, {COUNTED}"
     return Finding(State.MET if kept else State.VIOLATED, reason, len(pooled), over, value, test=COUNTED)
+
+
+def _covers(series: Series, server: ServerRecord, summary: RunSummary) -> bool:
+    """Whether the samples tell of the whole window: enough of them, from its beginning to its end."""
+    if len(series.values) < FEWEST_SAMPLES or not summary.duration_s:
+        return False
+    every_s = max(series.every_s() or 0.0, 1e-9)
+    known_s = sum(min(later - at, HOLE * every_s) for at, later in pairwise(series.at_s)) + every_s
+    return known_s >= COVERED * summary.duration_s
 
 
 def _counter(case: Case, server: ServerRecord) -> Finding:
@@ -125,7 +140,9 @@ def _histogram(case: Case, server: ServerRecord) -> Finding:
         return undecidable(f"{name} observed nothing in this run")
     n = round(found.count)
     fewest_bad, most_bad = round(n * (1 - shares[1])), round(n * (1 - shares[0]))
-    worth, rule = _worth(case, metric), case.rule()
+    worth, rule = _worth(case, metric, n), case.rule()
+    if worth is None:
+        return undecidable(f"no request tells how much the observations of {name} hang together")
     met = decide_counts(most_bad * worth, n * worth, rule) is Answer.BELOW
     violated = decide_counts(fewest_bad * worth, n * worth, rule) is Answer.ABOVE
     state = STATES[Answer.BELOW if met else Answer.ABOVE if violated else Answer.UNKNOWN]
@@ -139,13 +156,16 @@ def _histogram(case: Case, server: ServerRecord) -> Finding:
     return Finding(state, reason, n, most_bad, None, low, high, None, n * worth, 0, test)
 
 
-def _worth(case: Case, metric: str) -> float:
-    """How much of an independent one each observation is: as the client's own latencies have it."""
-    of = {"ttft": ttft_s, "e2e": e2e_s}.get(metric, e2e_s)
+def _worth(case: Case, metric: str, observations: int) -> float | None:
+    """How much of an independent one each observation is: as the client's own requests have it, of which
+    many observations may belong to one. None where no request tells.
+    """
+    of = {"ttft": ttft_s, "itl": tpot_s}.get(metric, e2e_s)
     values = [value for record in case.summary.records if (value := of(record)) is not None]
     if not values:
-        return 1.0
-    return effective_share_of_bad(values, float(np.quantile(values, case.objective.quantile)))
+        return None
+    share = effective_share_of_bad(values, float(np.quantile(values, case.objective.quantile)))
+    return share * min(1.0, len(values) / observations)
 
 
 def _missing(server: ServerRecord | None, what: str) -> str:

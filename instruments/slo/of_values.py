@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from instruments.records import Outcome, RequestRecord
 from instruments.slo.finding import STATES, TESTS, Case, Finding, told, undecidable
 from instruments.slo.goodput import is_good
-from instruments.slo.of_requests import judged_requests, latencies
+from instruments.slo.of_requests import judged_requests, latencies, moved
 from instruments.slo.verdict import State
 from instruments.statistics.correlation import Values, effective_share_pooled
 from instruments.statistics.indicators import INDICATORS, SECOND_NS
-from instruments.statistics.means import BATCH, mean_bounds
+from instruments.statistics.means import FEWEST, mean_bounds
 from instruments.statistics.quantiles import quantile, quantile_interval
-from instruments.statistics.sequence import FEWEST as FEWEST_BATCHES
 from instruments.statistics.shares import decide_pooled
+from instruments.statistics.steady import Steady, steady_part
 
-SLICES = 100  # of the window, in which a rate is seen to vary: at a planned look
-FEWEST_SLICES = 2 * BATCH * FEWEST_BATCHES  # at an open one, which has as many as it has requests
-MEAN_TEST = "means of batches of neighbours, Student's t"
-MEAN_SEQUENCE = "means of batches of neighbours, confidence sequence"
+FEWEST_SLICES = 2 * FEWEST  # of the window, in which a rate is seen to vary: as many as there are requests
+FULL = 3  # requests a slice has, or more, for its rate to tell a trend from their being whole
+MEAN_TEST = "means of batches of neighbours, confidence sequence"
 
 
 def judge_gaps(case: Case) -> Finding:
@@ -32,35 +32,40 @@ def judge_gaps(case: Case) -> Finding:
     known = [gaps for gaps in of_each if gaps]
     if not known:
         return undecidable("no answer tells when its tokens came")
+    steady = steady_part(_means(of_each))
+    kept = of_each[steady.cut :]
     usual = round(sum(map(len, known)) / len(known))
-    sizes = [usual if gaps is None else len(gaps) for gaps in of_each]
-    bad = [usual if gaps is None else sum(gap > limit for gap in gaps) for gaps in of_each]
+
+    def over(limit_s: float) -> tuple[list[int], list[int]]:
+        sizes = [usual if gaps is None else len(gaps) for gaps in kept]
+        return sizes, [usual if gaps is None else sum(gap > limit_s for gap in gaps) for gaps in kept]
+
+    sizes, bad = over(limit)
     answer = decide_pooled(sizes, bad, case.rule())
-    ordered = sorted(gap for gaps in known for gap in gaps)
+    state, reason = STATES[answer.answer], told(answer, objective.bad_share, "gaps")
+    if state is not State.INCONCLUSIVE and steady.trend is not None:
+        further = (1 + steady.swing) ** (2 if state is State.MET else -2)
+        if decide_pooled(*over(limit / further), case.rule()).answer is not answer.answer:
+            state, reason = State.INCONCLUSIVE, f"{reason}; {moved(steady)}"
+    ordered = sorted(gap for gaps in kept if gaps for gap in gaps)
     ordered += [math.inf] * (sum(sizes) - len(ordered))
     worth = effective_share_pooled(np.array(sizes, dtype=np.float64), np.array(bad, dtype=np.float64))
     value = quantile(ordered, objective.quantile)
     ends = quantile_interval(ordered, objective.quantile, objective.confidence, worth) or (None, None)
-    low, high = (None if end is None or math.isinf(end) else end for end in ends)
+    value, low, high = (None if end is None or math.isinf(end) else end for end in (value, *ends))
     more = None if answer.more is None else max(1, round(answer.more * len(sizes) / sum(sizes)))
     return Finding(
-        STATES[answer.answer],
-        told(answer, objective.bad_share, "gaps"),
-        answer.requests,
-        answer.bad,
-        value if value is None or math.isfinite(value) else None,
-        low,
-        high,
-        more,
-        answer.effective,
-        test=f"{TESTS[case.looks]}, requests drawn whole",
-    )
+        state, reason, answer.requests, answer.bad, value, low, high, more, answer.effective, steady.cut,
+        f"{TESTS[case.looks]}, requests drawn whole",
+    )  # fmt: skip
 
 
 def judge_mean(case: Case) -> Finding:
     """The mean of a latency, or of gaps. With a failed request there is no mean, and so no pass."""
     kind = INDICATORS[case.objective.indicator].kind
     values = latencies(case) if kind == "request" else _mean_gaps(case)
+    if not len(values):
+        return undecidable("no answer has gaps")
     failed = int(np.isinf(values).sum())
     if failed:
         return Finding(
@@ -73,46 +78,55 @@ def judge_mean(case: Case) -> Finding:
 
 
 def judge_rate(case: Case) -> Finding:
-    """Requests, tokens, or good requests per second of the window, by how much its slices differ."""
-    summary, objective = case.summary, case.objective
-    if summary.span_ns is None or summary.span_ns[0] >= summary.span_ns[1]:
-        return undecidable("the run has no window")
-    weights = [(record.done_ns, _weight(record, case)) for record in summary.records]
-    start_ns, end_ns = summary.span_ns
-    slices = max(FEWEST_SLICES, len(weights)) if summary.anytime else SLICES
+    """Requests, tokens, or good requests per second, by how much the rate differs between slices of time.
+
+    From the first measured answer's end to the last request's sending: before it a closed loop's users had
+    not begun to give way to each other, and after it the load fades.
+    """
+    records = case.summary.records
+    if any(_weight(record, case) is None for record in records):
+        return undecidable(f"not every answer says how many tokens it has: no {case.objective.indicator}")
+    done = sorted((one.done_ns, _weight(one, case) or 0.0) for one in records if one.done_ns is not None)
+    sent = [one.sent_ns for one in records if one.sent_ns is not None]
+    if not done or not sent or max(sent) <= done[0][0]:
+        return undecidable("no answer ended before the last request was sent: too short for a rate")
+    start_ns, end_ns = done[0][0], max(sent)
+    slices = max(FEWEST_SLICES, len(records))
     counts = np.zeros(slices)
-    for done_ns, weight in weights:
-        if done_ns is not None and weight is not None and weight > 0:
-            at = int((done_ns - start_ns) * slices / (end_ns - start_ns))
-            counts[min(max(at, 0), slices - 1)] += weight
-    if any(weight is None for _, weight in weights):
-        return undecidable(f"not every answer says how many tokens it has: no {objective.indicator}")
-    return _judged_mean(counts * slices / ((end_ns - start_ns) / SECOND_NS), case, len(summary.records))
+    for done_ns, weight in done:
+        if start_ns < done_ns <= end_ns:
+            counts[min(int((done_ns - start_ns) * slices / (end_ns - start_ns)), slices - 1)] += weight
+    return _judged_mean(counts * slices / ((end_ns - start_ns) / SECOND_NS), case, len(records))
 
 
 def _judged_mean(values: Values, case: Case, requests: int | None = None) -> Finding:
     """Where the mean lies beside the limit; each side has the error of the claim that it would make."""
-    objective, n = case.objective, len(values) if requests is None else requests
-    below, above = case.met_error, case.violated_error
+    objective = case.objective
+    steady = steady_part(values) if requests is None or requests >= FULL * len(values) else Steady()
+    values = values[steady.cut :]
+    n = len(values) if requests is None else requests
+    above, below = case.violated_error, case.met_error
     if objective.at_least is not None:
-        below, above = above, below
-    # Below the limit is claimed by the upper bound, which is wrong with the chance of that claim.
-    bounds = mean_bounds(values, above, below, anytime=case.summary.anytime)
-    mean, test = float(values.mean()), MEAN_SEQUENCE if case.summary.anytime else MEAN_TEST
+        above, below = below, above
+    # That it is below the limit is claimed by the upper bound, which is wrong as often as that claim.
+    bounds, mean = mean_bounds(values, above, below), float(values.mean())
     if bounds is None or not all(map(math.isfinite, bounds)):
         reason = f"too few to tell: a mean of {len(values)} values has no interval yet"
-        return Finding(State.INCONCLUSIVE, reason, n, 0, mean, test=test)
+        return Finding(State.INCONCLUSIVE, reason, n, 0, mean, test=MEAN_TEST)
     low, high = max(0.0, bounds[0]), bounds[1]
-    side = State.INCONCLUSIVE
-    if high < objective.limit or low > objective.limit:
+    further = (1 + steady.swing) ** 2 if steady.trend is not None else 1.0
+    state, outside = State.INCONCLUSIVE, high < objective.limit or low > objective.limit
+    if high * further < objective.limit or low / further > objective.limit:
         kept = (high < objective.limit) == (objective.at_most is not None)
-        side = State.MET if kept else State.VIOLATED
-    word = "beside" if side is not State.INCONCLUSIVE else "around"
+        state = State.MET if kept else State.VIOLATED
     unit = INDICATORS[objective.indicator].suffix
-    reason = (
-        f"the mean {mean:.4g}{unit} lies within [{low:.4g}, {high:.4g}], {word} the limit {objective.limit:g}"
+    where = (
+        f"within [{low:.4g}, {high:.4g}], {'beside' if outside else 'around'} the limit {objective.limit:g}"
     )
-    return Finding(side, reason, n, 0, mean, low, high, test=test)
+    reason = f"the mean {mean:.4g}{unit} lies {where}"
+    if outside and state is State.INCONCLUSIVE:
+        reason = f"{reason}; {moved(steady)}"
+    return Finding(state, reason, n, 0, mean, low, high, trimmed=steady.cut, test=MEAN_TEST)
 
 
 def _gaps(record: RequestRecord, case: Case) -> tuple[float, ...] | None:
@@ -123,10 +137,15 @@ def _gaps(record: RequestRecord, case: Case) -> tuple[float, ...] | None:
 
 
 def _mean_gaps(case: Case) -> Values:
-    """Of each request the mean of its gaps; inf for one that failed. One without a gap says nothing."""
+    """The means of those that have gaps, or failed. One of a single token says nothing."""
     of_each = [_gaps(record, case) for record in judged_requests(case)]
-    means = [math.inf if gaps is None else sum(gaps) / len(gaps) for gaps in of_each if gaps is None or gaps]
-    return np.array(means, dtype=np.float64) + case.late_s
+    return _means([gaps for gaps in of_each if gaps is None or gaps]) + case.late_s
+
+
+def _means(of_each: Sequence[tuple[float, ...] | None]) -> Values:
+    """Of each request the mean of its gaps; inf for one that failed, 0 for one without a gap."""
+    means = [math.inf if gaps is None else sum(gaps) / max(1, len(gaps)) for gaps in of_each]
+    return np.array(means, dtype=np.float64)
 
 
 def _weight(record: RequestRecord, case: Case) -> float | None:

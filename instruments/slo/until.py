@@ -44,7 +44,7 @@ class Decided:
 
     def __call__(self, records: Sequence[RequestRecord]) -> bool:
         """Whether all is decided; with nothing to decide it is."""
-        summary = summarize(_so_far(records, self._description))
+        summary = summarize(so_far(records, self._description))
         for _ in range(len(self._judged)):
             objective, family = self._judged[0]
             if evaluate(summary, objective, family=family).state is State.INCONCLUSIVE:
@@ -53,7 +53,7 @@ class Decided:
         return True
 
 
-def _so_far(records: Sequence[RequestRecord], description: Mapping[str, Any]) -> LoadRun:
+def so_far(records: Sequence[RequestRecord], description: Mapping[str, Any]) -> LoadRun:
     """A run of these records alone, from the first that was due to the last that ended."""
     ends = [one.done_ns for one in records if one.done_ns is not None]
     starts = [one.due_ns for one in records]

@@ -20,6 +20,7 @@ FEWEST = 40  # with fewer values nothing is said of their correlation
 # independent runs: what is estimated from noise would only make every interval too wide.
 SURE = 2.5
 FEWEST_BAD = 20  # for correlation among the bad requests to be seen among them
+STRONG = 0.9  # of neighbours: beyond it a run of some hundreds is a few swings, and worth as many
 
 
 def effective_share(values: Sequence[float] | Values) -> float:
@@ -81,7 +82,10 @@ def effective_share_of_bad(values: Sequence[float] | Values, limit: float) -> fl
     n, above = len(array), array > limit
     if n < FEWEST or not (_correlated(ranks(array)) or _correlated(above.astype(np.float64))):
         return 1.0
-    bad = int(above.sum())
+    bad, ranked = int(above.sum()), ranks(array)
+    together = _lag_one(ranked, float(ranked.var()))
+    if together > STRONG and len(np.unique(array)) > 2:  # of flags a long row is an outage
+        return (1 - min(together, 0.999)) / (1 + together)
     if min(bad, n - bad) < FEWEST_BAD:
         rank = n - FEWEST_BAD if bad < FEWEST_BAD else FEWEST_BAD
         above = array > float(np.partition(array, rank - 1)[rank - 1])

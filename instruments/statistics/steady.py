@@ -21,7 +21,7 @@ Trend = Literal["rising", "falling", "changing"]
 FEWEST = 60  # with fewer values no trend is told from chance
 ERROR = 0.01  # of a steady run moving beyond chance; far fewer also move by what is material
 MATERIAL = 0.05  # a change of the middle value by less is no reason to throw a run away, however sure
-LARGEST_CUT = 0.5  # of the values
+LARGEST_CUT = 0.25  # of the values: a longer part is no warm-up but a part of the run
 GROUP = 5  # values that are averaged before the cut is looked for (White 1997: MSER-5)
 
 

@@ -68,14 +68,8 @@ def summarize(run: LoadRun, server: ServerRecord | None = None) -> RunSummary:
     done = [record for record in records if record.outcome is Outcome.COMPLETED]
     duration_s = run.window.duration_s if run.window else None
     output_tokens = _total(record.completion_tokens for record in done)
-    # The time that a connection took to be made is the network's and the server's, not the client's.
-    lags = sorted(
-        lag - (record.connect_ns or 0) / SECOND_NS
-        for record in records
-        if (lag := send_lag_s(record)) is not None
-    )
     offered_per_s, achieved_per_s = _rates(run, records, duration_s)
-    send_lag_p99_s = quantile(lags, 0.99)
+    send_lag_p99_s = quantile(_send_lags(records), 0.99)
     chunk_gaps, itl = _gaps(done)
     return RunSummary(
         name=run.name,
@@ -117,6 +111,12 @@ def summarize(run: LoadRun, server: ServerRecord | None = None) -> RunSummary:
         sampling=run.description.get("sampling") or {},
         server=server,
     )
+
+
+def _send_lags(records: Iterable[RequestRecord]) -> list[float]:
+    """Ascending, less the time that making a connection took: that is the network's and the server's."""
+    lags = [(send_lag_s(record), record.connect_ns or 0) for record in records]
+    return sorted(lag - connect_ns / SECOND_NS for lag, connect_ns in lags if lag is not None)
 
 
 def _span_unix_s(run: LoadRun) -> tuple[float, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util.retry import Retry
 
-from instruments.errors import TelemetryError
+from instruments.errors import ConfigurationError, TelemetryError
 
 QUERY_BOUND_S = 5
 CLOCK_READINGS = 5
 RESOLUTION_S = 0.001  # Prometheus evaluates at whole milliseconds
 WORDS = 300  # of what a server says that is an error
+USER = re.compile(r"\S+@")  # what stands before the host in a URL, its scheme too
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,13 @@ class ClockOffset:
 
 
 class PrometheusApi:
-    """One Prometheus server. `now` is the client's wall clock, Unix seconds."""
+    """One Prometheus server. `now` is the client's wall clock, Unix seconds.
+
+    ConfigurationError for a URL that is malformed or holds more than an address.
+    """
 
     def __init__(self, url: str, *, now: Callable[[], float] = time.time) -> None:
-        self._url = url.rstrip("/")
+        self._url = _address(url)
         self._now = now
         # No proxy of the environment; no retries: who waits asks again, who does not is told at once.
         self._session = requests.Session()
@@ -44,9 +49,8 @@ class PrometheusApi:
 
     @property
     def place(self) -> str:
-        """Where it is, without a user's name or password."""
-        parts = urlsplit(self._url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        """Where it is: an address, which holds no user's name or password."""
+        return self._url
 
     def close(self) -> None:
         self._session.close()
@@ -59,7 +63,13 @@ class PrometheusApi:
         asked = {} if at_unix_s is None else {"time": f"{at_unix_s:.3f}"}
         try:
             return list(self._connection.custom_query(expression, params=asked))
-        except (PrometheusApiClientException, requests.RequestException, KeyError, TypeError) as error:
+        except (
+            PrometheusApiClientException,
+            requests.RequestException,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise self._unanswered("does not answer a query", error, expression) from None
 
     def metrics(self) -> dict[str, str]:
@@ -68,7 +78,7 @@ class PrometheusApi:
             answer = self._session.get(f"{self._url}/api/v1/metadata", timeout=QUERY_BOUND_S)
             answer.raise_for_status()
             declared = {name: str(one[0]["type"]) for name, one in answer.json()["data"].items()}
-        except (requests.RequestException, ValueError, KeyError, IndexError, AttributeError) as error:
+        except (requests.RequestException, ValueError, LookupError, AttributeError, TypeError) as error:
             raise self._unanswered("does not list its metrics", error) from None
         # In OpenMetrics a counter is declared without the ending that its samples carry.
         return {
@@ -99,10 +109,35 @@ class PrometheusApi:
         return TelemetryError(f"Prometheus at {self.place} {what}", expected=expression, seen=_why(error))
 
 
+def _address(url: str) -> str:
+    """The URL without a slash at its end. What is refused is never shown: a password may be in it."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    # A password with a slash in it puts the @ into the path.
+    if "@" in url:
+        seen = "a user or a password"
+    elif not usable:
+        seen = "something else"
+    elif "?" in url or "#" in url:
+        seen = "a query or a fragment"
+    else:
+        return url.rstrip("/")
+    raise ConfigurationError(
+        "the URL of Prometheus cannot be used",
+        expected="http(s)://HOST[:PORT][/PATH], without a user, password, query or fragment",
+        seen=seen,
+    )
+
+
 def _why(error: BaseException) -> str:
     """What an error comes down to: `connection refused` rather than the tower of those who passed it on."""
     if isinstance(error, requests.Timeout):
         return f"no answer within {QUERY_BOUND_S} s"
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"HTTP {error.response.status_code}"
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.strerror:
@@ -110,4 +145,5 @@ def _why(error: BaseException) -> str:
         seen = seen.__cause__ or seen.__context__
     if isinstance(error, requests.ConnectionError):
         return "the connection broke"
-    return f"{type(error).__name__}: {error}"[:WORDS]
+    # Where a server redirects to may hold a password; cut off after that, or the @ might be gone.
+    return f"{type(error).__name__}: {USER.sub('', str(error))}"[:WORDS]

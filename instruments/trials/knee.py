@@ -7,24 +7,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from instruments.arrivals import Poisson
-from instruments.clock import ClockAnchor
 from instruments.errors import ConfigurationError
 from instruments.fleet import LoadSpec
 from instruments.journal import load_run
 from instruments.looks import Rule
-from instruments.records import ClientCheck, LoadRun, RequestRecord, Window
+from instruments.records import RequestRecord
 from instruments.results import RunFolder
 from instruments.slo import ServiceLevelObjective, State, Verdict, evaluate
 from instruments.slo.capacity import CapacityResult, CapacitySearch, Probe
+from instruments.slo.until import so_far
 from instruments.statistics.quantiles import requests_needed
 from instruments.statistics.summary import RunSummary, summarize
 from instruments.trials.endpoint import Endpoint
+from instruments.trials.held import check_held
 from instruments.workloads.synthetic import SyntheticWorkload
 
 SCHEMA = 1
@@ -33,10 +34,6 @@ DOCUMENT = "capacity.json"
 BUDGET_TIMES = 10
 FEWEST = 50
 A_USER = 2  # requests at least, or a level of many users was never really tried
-# While a run goes on, the client is taken at its word; the judgement at the end looks at its own check.
-TRUSTED = ClientCheck(
-    loop_lag_p99_s=0.0, loop_lag_max_s=0.0, gc_pause_max_s=0.0, cpu_share=0.0, stamps="kernel"
-)
 Look = Callable[[Probe, CapacityResult], None]
 
 
@@ -44,7 +41,8 @@ Look = Callable[[Probe, CapacityResult], None]
 class KneeSearch:
     """What is searched, by `users` or `rate` (requests per second), and between which levels.
 
-    `requests_most`: of one probe; None is as many as its objectives may need.
+    `requests_most`: of one probe; None is as many as its objectives may need. `left_out`: objectives that
+    were asked for and do not apply, by their ids, with the reasons; they are only told of.
     """
 
     workload: SyntheticWorkload
@@ -61,11 +59,11 @@ class KneeSearch:
     confirm: bool = False
     promise: float | None = None
     requests_most: int | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def search(self) -> CapacitySearch:
-        """ConfigurationError for bounds that are none, no objective, or a folder that holds something."""
-        if not self.objectives:
-            raise ConfigurationError("nothing to hold: no objective", expected="at least one, and required")
+        """ConfigurationError for bounds that are none, objectives that none can hold, or a folder in use."""
+        check_held(self.objectives)
         if self.by == "users" and self.resolution != int(self.resolution):
             raise ConfigurationError("users are whole", expected="a whole --resolution")
         if self.folder.exists() and any(self.folder.iterdir()):
@@ -154,17 +152,12 @@ def _all(verdicts: Sequence[Verdict]) -> State:
 
 
 def _rule(spec: LoadSpec, objectives: Sequence[ServiceLevelObjective], error: float) -> Rule:
-    """When a probe's run may end: what is decided of the requests so far."""
-    open_loop = spec.workload.users is None if isinstance(spec.workload, SyntheticWorkload) else True
-    description = {**spec.told(1, looked_at=True), "open_loop": open_loop}
+    """When a probe's run may end: one VIOLATED decides a level, where `Decided` would wait for all."""
+    description = spec.told(spec.processes, looked_at=True)
 
     def decided(records: Sequence[RequestRecord]) -> bool:
-        ends = [one.done_ns for one in records if one.done_ns is not None]
-        window = Window(records[0].due_ns, max(ends)) if records and ends else None
-        run = LoadRun(
-            spec.name, description, ClockAnchor(0, 0), tuple(records), window, TRUSTED, complete=True
-        )
-        return judge_level(summarize(run), objectives, error)[0] is not State.INCONCLUSIVE
+        summary = summarize(so_far(records, description))
+        return judge_level(summary, objectives, error)[0] is not State.INCONCLUSIVE
 
     return decided
 
@@ -200,6 +193,7 @@ def _document(
         "endpoint": endpoint.told(),
         "simulated": bool(endpoint.simulated),
         "objectives": [asdict(one) for one in plan.objectives],
+        "left_out": dict(plan.left_out),
         "probe_error": error,
         "probes": list(probes),
     }
@@ -212,6 +206,7 @@ def told_result(result: CapacityResult, promise: float | None) -> dict[str, Any]
     return {
         "low": result.low,
         "high": result.high,
+        "violated": result.violated,
         "monotone": result.monotone,
         "reason": result.reason,
         "promise": kept,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import httpx
 import pytest
 
+from instruments.errors import TelemetryError
 from instruments.slo.conservation import LAWS
 
 pytestmark = pytest.mark.smoke
@@ -15,7 +18,15 @@ WORKLOADS = ["lone-user", "four-users"]
 @pytest.fixture
 def prometheus(stack):
     with httpx.Client(base_url=stack.prometheus_url, trust_env=False, timeout=10.0) as client:
-        yield lambda path, **asked: client.get(path, params=asked).raise_for_status().json()["data"]
+
+        def told(path, **asked):
+            try:
+                return client.get(path, params=asked).raise_for_status().json()["data"]
+            except httpx.HTTPError as error:
+                seen = f"{type(error).__name__}: {error}"
+                raise TelemetryError("Prometheus does not answer", expected=path, seen=seen) from None
+
+        yield told
 
 
 @pytest.mark.needs("engine_metrics", "gateway_metrics")
@@ -53,7 +64,13 @@ def test_prometheus_reports_its_targets_up(prometheus):
 @pytest.mark.needs("prometheus", "gateway")
 def test_the_rules_are_loaded(prometheus):
     """Prometheus evaluates the rules of this repository, without an error"""
-    rules = [rule for group in prometheus("/api/v1/rules")["groups"] for rule in group["rules"]]
+    bound = time.monotonic() + 60  # the slowest group is evaluated each 30 s, and unknown until then
+    while True:
+        groups = prometheus("/api/v1/rules")["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        if time.monotonic() > bound or (rules and all(rule["health"] != "unknown" for rule in rules)):
+            break
+        time.sleep(0.5)
     assert {rule["type"] for rule in rules} == {"recording", "alerting"}
     assert {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] != "ok"} == {}
 

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.simulator.settings import read_settings
 from tests.deploy.asking import BOUND_S, CHAT, COMPLETIONS, HELLO, eventually, post, send, stands
-from tests.deploy.running import AUTH, ROOT, events, simulator
+from tests.deploy.running import AUTH, ROOT, Simulator, events, simulator
 
 MS = 1_000_000
 
@@ -135,28 +135,31 @@ def test_a_client_that_leaves_gives_its_slot_to_the_next_in_line(tmp_path: Path)
 # --- what is counted ---
 
 
+# Of three answers with 11, 2 and 5 tokens in and 4, 1 and 6 out.
+COUNTED = {
+    "prompt_tokens_total": 18,
+    "generation_tokens_total": 11,
+    "num_preemptions_total": 0,
+    "prefix_cache_queries_total": 18,
+    "prefix_cache_hits_total": 0,
+    "num_requests_running": 0,
+    "num_requests_waiting": 0,
+    "kv_cache_usage_perc": 0,
+    "time_to_first_token_seconds_count": 3,
+    "inter_token_latency_seconds_count": 8,  # 3 + 0 + 5 gaps
+    "request_time_per_output_token_seconds_count": 3,
+    "e2e_request_latency_seconds_count": 3,
+    "request_queue_time_seconds_count": 3,
+    "request_prompt_tokens_sum": 18,
+    "request_generation_tokens_sum": 11,
+}
+
+
 def test_metrics_count_exactly_what_was_asked(tmp_path: Path) -> None:
     with simulator(tmp_path, "--ttft-ms", "15", "--itl-ms", "1", "--max-model-len", "1024") as sim:
-        post(sim, CHAT, messages=HELLO, max_tokens=4)  # 11 in, 4 out
-        post(sim, COMPLETIONS, prompt="a b", max_tokens=1)  # 2 in, 1 out
-        post(sim, COMPLETIONS, prompt=[5, 6, 7, 8, 9], max_tokens=6, stream=True)  # 5 in, 6 out
-        post(sim, COMPLETIONS, prompt="", max_tokens=6)  # refused
-        httpx.get(sim.url + "/v1/models")  # 401: not counted
-        httpx.get(sim.url + "/health")  # a probe: not counted
-        httpx.get(sim.url + "/unknown")
+        ask_a_bit_of_everything(sim)
         answer = httpx.get(sim.url + "/metrics")
-        once = {"engine": "0", "model_name": "tiny"}
-        totals = {
-            name: sim.metric(f"vllm:{name}", **once)
-            for name in (
-                "prompt_tokens_total", "generation_tokens_total", "num_preemptions_total",
-                "prefix_cache_queries_total", "prefix_cache_hits_total", "num_requests_running",
-                "num_requests_waiting", "kv_cache_usage_perc", "time_to_first_token_seconds_count",
-                "inter_token_latency_seconds_count", "request_time_per_output_token_seconds_count",
-                "e2e_request_latency_seconds_count", "request_queue_time_seconds_count",
-                "request_prompt_tokens_sum", "request_generation_tokens_sum",
-            )
-        }  # fmt: skip
+        totals = {name: sim.metric(f"vllm:{name}", engine="0", model_name="tiny") for name in COUNTED}
         first_token = [
             sim.metric("vllm:time_to_first_token_seconds_bucket", le=le) for le in ("0.01", "+Inf")
         ]
@@ -167,23 +170,7 @@ def test_metrics_count_exactly_what_was_asked(tmp_path: Path) -> None:
         assert sim.metric("vllm_slo_simulated") == 1
         assert sim.metric("vllm:cache_config_info", block_size="16") == 1
     assert answer.headers["content-type"].startswith("text/plain; version=")
-    assert totals == {
-        "prompt_tokens_total": 18,
-        "generation_tokens_total": 11,
-        "num_preemptions_total": 0,
-        "prefix_cache_queries_total": 18,
-        "prefix_cache_hits_total": 0,
-        "num_requests_running": 0,
-        "num_requests_waiting": 0,
-        "kv_cache_usage_perc": 0,
-        "time_to_first_token_seconds_count": 3,
-        "inter_token_latency_seconds_count": 8,  # 3 + 0 + 5 gaps
-        "request_time_per_output_token_seconds_count": 3,
-        "e2e_request_latency_seconds_count": 3,
-        "request_queue_time_seconds_count": 3,
-        "request_prompt_tokens_sum": 18,
-        "request_generation_tokens_sum": 11,
-    }
+    assert totals == COUNTED
     assert first_token == [0, 3]  # 15 ms can be late, never early
     assert in_tokens == [1, 2, 3, 3]
     assert sorted(http) == [
@@ -192,6 +179,16 @@ def test_metrics_count_exactly_what_was_asked(tmp_path: Path) -> None:
         'http_requests_total{handler="/v1/completions",method="POST",status="4xx"} 1.0',
         'http_requests_total{handler="none",method="GET",status="4xx"} 1.0',
     ]
+
+
+def ask_a_bit_of_everything(sim: Simulator) -> None:
+    post(sim, CHAT, messages=HELLO, max_tokens=4)  # 11 in, 4 out
+    post(sim, COMPLETIONS, prompt="a b", max_tokens=1)  # 2 in, 1 out
+    post(sim, COMPLETIONS, prompt=[5, 6, 7, 8, 9], max_tokens=6, stream=True)  # 5 in, 6 out
+    post(sim, COMPLETIONS, prompt="", max_tokens=6)  # refused
+    httpx.get(sim.url + "/v1/models")  # 401: not counted
+    httpx.get(sim.url + "/health")  # a probe: not counted
+    httpx.get(sim.url + "/unknown")
 
 
 def test_buckets_are_those_of_vllm_0_32(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_folder_that_holds_something_is_not_written_over(
         (("--resolution", "0.5"), "users are whole"),
     ],
 )
-def test_a_search_that_cannot_be_is_refused(
+def test_bounds_of_a_search_that_are_none_are_refused(
     servers: tuple[Simulator, Simulator], tmp_path: Path, words: tuple[str, str], told: str
 ) -> None:
     objectives = tmp_path / "slo.yaml"
@@ -170,3 +170,53 @@ def test_a_search_that_cannot_be_is_refused(
     with pytest.raises(ConfigurationError) as refused:
         done(capacity, *asked, *words)
     assert told in str(refused.value)
+
+
+TWO_WORKLOADS = """\
+objectives:
+  - {id: chat, description: x, workload: chat, indicator: ttft_s, statistic: p90, at_most: 5}
+  - {id: far, description: x, workload: chat, indicator: ttft_s, statistic: p50, at_most: 0.000001,
+     applies: {models: ["*-70B"]}}
+  - {id: batch, description: x, workload: batch, indicator: ttft_s, statistic: p90, at_most: 0.000001}
+  - {id: queue, description: x, workload: server, indicator: queue_depth, statistic: max, at_most: 4}
+  - {id: bound, description: x, workload: users, indicator: ttft_s, statistic: p90, at_most: 1,
+     applies: {users: [64]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("workload", "told"),
+    [
+        ("", "is for several workloads"),
+        (":other", "no objective for 'other'"),
+        (":server", "objective queue: queue_depth"),
+        (":users", "objective bound: applies.users"),
+    ],
+)
+def test_objectives_that_a_search_cannot_hold_are_refused_before_anything_is_sent(
+    servers: tuple[Simulator, Simulator], tmp_path: Path, workload: str, told: str
+) -> None:
+    (tmp_path / "slo.yaml").write_text(TWO_WORKLOADS)
+    before = len(servers[0].traced())
+    url = ("--base-url", servers[0].url, "--api-key-env", "STACK_KEY", "--folder", tmp_path / "search")
+    with pytest.raises(ConfigurationError) as refused:
+        done(capacity, *url, "--objectives", f"{tmp_path / 'slo.yaml'}{workload}", "--to", 8)
+    assert told in str(refused.value)
+    assert len(servers[0].traced()) == before
+
+
+def test_the_objectives_of_the_workload_that_is_named_are_held_and_no_others(
+    servers: tuple[Simulator, Simulator], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of `batch` and of a model of 70B could never be met."""
+    (tmp_path / "slo.yaml").write_text(TWO_WORKLOADS)
+    url = ("--base-url", servers[0].url, "--api-key-env", "STACK_KEY", "--folder", tmp_path / "search")
+    words = ("--objectives", f"{tmp_path / 'slo.yaml'}:chat", "--from", 4, "--to", 4, "--output-tokens", 2)
+    assert done(capacity, *url, *words, "--quiet") == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("capacity at least 4 users")
+    assert "not held: far: for *-70B, this is" in said.out
+    assert "not held: far" in said.err
+    document = json.loads((tmp_path / "search" / "capacity.json").read_text())
+    assert [one["id"] for one in document["objectives"]] == ["chat"]
+    assert list(document["left_out"]) == ["far"]

@@ -84,7 +84,8 @@ def test_when_the_probes_are_spent_the_interval_is_what_is_known_and_says_so() -
 def test_a_met_above_a_violated_is_no_knee_and_shows_its_evidence() -> None:
     search = CapacitySearch(1, 128, start=16, confirm=True)
     result = searched(search, lambda level: VIOLATED if level == 16 else MET)
-    assert (result.low, result.high, result.monotone) == (None, None, False)
+    assert (result.low, result.high, result.violated, result.monotone) == (None, None, None, False)
+    assert result.promise(64) is INCONCLUSIVE
     assert result.reason == "not monotone: MET at 32, VIOLATED at 16"
     assert result.promise(8) is INCONCLUSIVE
     assert search.next_level() is None
@@ -102,12 +103,42 @@ def test_a_promise_is_kept_broken_or_open() -> None:
     assert [result.promise(level) for level in (16, 17, 23, 24, 64)] == [
         MET, INCONCLUSIVE, INCONCLUSIVE, VIOLATED, VIOLATED,
     ]  # fmt: skip
-    assert result.headroom(16) == (1.0, 23 / 16)
+    assert result.headroom(16) == (1.0, 24 / 16)  # at least, and below
     at_least = searched(CapacitySearch(1, 64, start=64), knee(100))
     assert at_least.promise(64) is MET
     assert at_least.promise(65) is INCONCLUSIVE
     assert at_least.headroom(64) == (1.0, None)
-    assert searched(CapacitySearch(1, 64, start=64), knee(0)).headroom(64) == (None, 0.0)
+    assert searched(CapacitySearch(1, 64, start=64), knee(0)).headroom(64) == (None, 1 / 64)
+
+
+@pytest.mark.parametrize(
+    ("at", "resolution", "promise", "lowest_violated"),
+    [(62, 8, 60, 64), (63.7, 1, 63.5, 64), (12.7, 0.5, 12.6, 13)],
+)
+def test_a_promise_between_two_levels_was_not_tried_and_is_not_called_broken(
+    at: float, resolution: float, promise: float, lowest_violated: float
+) -> None:
+    """Each of these holds in truth: VIOLATED begins at the lowest level that was VIOLATED."""
+    search = CapacitySearch(resolution, 128, start=promise, resolution=resolution, probes_most=16)
+    result = searched(search, knee(at))
+    assert promise <= at
+    assert result.violated == lowest_violated
+    assert result.high == lowest_violated - resolution
+    assert result.promise(promise) is INCONCLUSIVE
+    assert result.promise(lowest_violated) is VIOLATED
+    low, below = result.headroom(promise)
+    assert low is not None
+    assert below is not None
+    assert low <= at / promise < below
+
+
+def test_a_level_is_the_promise_that_it_is_but_for_rounding() -> None:
+    """0.3 was promised; 3 steps of 0.1 are 0.30000000000000004."""
+    kept = searched(CapacitySearch(0.1, 1, resolution=0.1, start=0.3), lambda level: MET)
+    assert kept.promise(1.0) is MET
+    broken = searched(CapacitySearch(0.1, 1, resolution=0.1, start=0.3), knee(0.25))
+    assert broken.violated != 0.3
+    assert broken.promise(0.3) is VIOLATED
 
 
 def test_the_knee_is_inside_as_often_as_is_said_when_probes_err_as_they_may() -> None:

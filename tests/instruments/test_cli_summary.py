@@ -149,6 +149,7 @@ VOID = replace(CALM, cpu_share=0.99)
         (ramp(failed=1), Exit.INCOMPLETE),
         (load_run([]), Exit.INCOMPLETE),
         (load_run([record()], complete=False), Exit.INCOMPLETE),
+        (load_run([record()], problems=("a line is torn",)), Exit.INCOMPLETE),
         (load_run([record(), record(1, Outcome.CANCELLED)]), Exit.COMPLETED),  # it left on purpose
         (load_run([record()], client=VOID), Exit.VOID),
         (load_run([record(), record(1, Outcome.FAILED)], client=VOID), Exit.VOID),

@@ -135,6 +135,52 @@ def test_a_disturbed_client_makes_a_block_void() -> None:
     assert "of a core" in Block.of(busy, Figure()).void[0]
 
 
+def cut_off(*, answered: int = 0, failed: int = 0, problems: tuple[str, ...] = ()) -> Block:
+    """A block of which so much is left: stopped early, or with a problem in its records."""
+    records = [record(number, ttft=1) for number in range(answered)]
+    records += [record(answered + number, Outcome.FAILED) for number in range(failed)]
+    run = load_run(records, complete=bool(problems), problems=problems)
+    return Block.of(summarize(run), Figure())
+
+
+@pytest.mark.parametrize("problems", [(), ("a record of request 7 cannot be read",)])
+def test_blocks_that_were_cut_off_are_no_equality(problems: tuple[str, ...]) -> None:
+    """Twelve of two hundred requests answered, each time, as quickly as A's."""
+    whole = Block.of(summary(*[1] * 200), Figure())
+    stopped = cut_off(answered=12, problems=problems)
+    why = problems[0] if problems else "20 requests in a row failed"
+    assert (stopped.void, stopped.cut_off) == ((why,), True)
+    for pair in ((whole, stopped), (stopped, whole)):
+        comparison = judge_pairs([pair] * 12)
+        assert comparison.change is Change.INCONCLUSIVE
+        assert comparison.reason == f"12 of 12 pairs are void: {why}"
+    assert judge_pairs([(whole, whole)] * 12).change is Change.EQUIVALENT
+
+
+def test_a_dead_b_that_stops_its_own_blocks_is_worse_and_a_dead_a_proves_nothing() -> None:
+    whole, dead = Block.of(summary(*[1] * 200), Figure()), cut_off(failed=20)
+    worse = judge_pairs([(whole, dead)] * 12)
+    assert (worse.change, worse.failed) == (Change.WORSE, (0, 240))
+    assert judge_pairs([(dead, whole)] * 12).change is Change.INCONCLUSIVE
+    assert judge_pairs([(dead, dead)] * 12).change is Change.INCONCLUSIVE
+
+
+def test_failures_beside_a_block_that_was_cut_off_prove_nothing() -> None:
+    """A was stopped after 12 requests without a failure, B had 200 chances for its one."""
+    one_failed = Block.of(summary(*[1] * 199, failed=1), Figure())
+    comparison = judge_pairs([(cut_off(answered=12), one_failed)] * 12)
+    assert comparison.change is Change.INCONCLUSIVE
+    assert "12 of 12 pairs are void" in comparison.reason
+
+
+def test_failures_beside_a_disturbed_client_prove_nothing() -> None:
+    void = block(0.1, void=("the client used 99 % of a core",))
+    failing = [(void, block(0.1, failed=9))] * 12
+    assert judge_pairs(failing).change is Change.INCONCLUSIVE
+    busy = summarize(load_run([record()], complete=False, client=replace(CALM, cpu_share=0.99)))
+    assert not Block.of(busy, Figure()).cut_off
+
+
 @pytest.mark.parametrize(
     ("indicator", "statistic", "told"),
     [

@@ -1,4 +1,4 @@
-"""What the wire does to bytes: writes in parts, records that come together; names and addresses."""
+"""What the wire does to bytes: writes and pieces of any size, records together; names and addresses."""
 
 from __future__ import annotations
 
@@ -11,12 +11,25 @@ import pytest
 import trustme
 
 from instruments.limits import RequestTimeouts
-from instruments.records import Outcome
+from instruments.records import Outcome, RequestRecord
 from instruments.transport import connection, http
 from instruments.transport.stamps import kernel_stamps
 from tests.instruments.shapes import request
-from tests.instruments.sockets import ANSWER, STREAM_HEAD, Exchange, answer, chunk, client, free_port, serving
+from tests.instruments.sockets import (
+    ANSWER,
+    STREAM,
+    STREAM_HEAD,
+    Exchange,
+    Script,
+    answer,
+    chunk,
+    client,
+    free_port,
+    serving,
+    turns,
+)
 
+BEGUN = STREAM_HEAD + b"".join(map(chunk, ANSWER[:2]))
 LARGE = replace(request(), body={"model": "m", "prompt": "x" * 6_000_000})
 
 
@@ -142,3 +155,51 @@ async def test_the_loop_naps_only_where_the_kernel_stamps(
             await transport.send(request())
         assert transport.loop.may_nap is stamped
         assert transport.transport.clock.source == ("kernel" if stamped else "user")
+
+
+async def outcome_of(script: Script) -> RequestRecord:
+    """The record of one request to a server with this script."""
+    async with serving(script) as served, client(served.url) as transport:
+        return await transport.send(request())
+
+
+async def test_bytes_after_an_answer_in_its_last_piece_do_not_keep_it_waiting() -> None:
+    """The hot path looks for the end of a body in pieces that may be it: this one looks like none."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.write(BEGUN)
+        await turns()
+        await exchange.write(b"".join(map(chunk, ANSWER[2:])) + b"0\r\n\r\nHTTP/1.1 200 OK")
+        await exchange.client_leaves()
+
+    async with asyncio.timeout(5):
+        record = await outcome_of(script)
+    assert (record.outcome, record.completion_tokens) == (Outcome.COMPLETED, 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 11, 64])
+async def test_a_stream_in_pieces_of_any_size_ends_when_it_ends(size: int) -> None:
+    async def script(exchange: Exchange) -> None:
+        for start in range(0, len(STREAM), size):
+            await exchange.write(STREAM[start : start + size])
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(10):
+        record = await outcome_of(script)
+    assert (record.outcome, record.completion_tokens) == (Outcome.COMPLETED, 2)
+    assert len(record.chunks_ns) == 2
+
+
+async def test_a_client_that_leaves_after_some_tokens_is_gone_when_it_has_seen_them() -> None:
+    left = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.write(BEGUN)
+        await exchange.client_leaves()
+        left.set()
+
+    async with serving(script) as served, client(served.url) as transport, asyncio.timeout(5):
+        record = await transport.send(replace(request(), cancel_after_tokens=1))
+        await left.wait()
+    assert (record.outcome, record.error) == (Outcome.CANCELLED, "the client left after 1 tokens")
+    assert len(record.chunks_ns) == 1

@@ -7,12 +7,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from instruments.clock import ClockAnchor
 from instruments.errors import JournalError
 from instruments.journal import Journal, load_run
 from instruments.records import ClientCheck, Outcome, Phase, RequestRecord, Window
+from instruments.slo import ServiceLevelObjective, State, evaluate
+from instruments.statistics import summarize
 from tests.instruments.shapes import record
 
 FULL = RequestRecord(
@@ -108,7 +111,56 @@ def test_a_line_torn_in_the_middle_is_left_out_and_numbered(tmp_path: Path) -> N
     path.write_bytes(b"\n".join([*lines[:2], lines[2][:20], *lines[3:]]))
     run = load_run(path)
     assert [one.index for one in run.records] == [0, 2]
-    assert run.problems == ("line 3 is torn or not JSON and was left out",)
+    assert run.problems == (
+        "line 3 is torn or not JSON and was left out",
+        "its end line counts 3 requests, 2 are there",
+    )
+
+
+def test_request_lines_cut_out_whole_are_missed_by_the_end_line(tmp_path: Path) -> None:
+    warmup = replace(record(0), phase=Phase.WARMUP)
+    path = write(tmp_path / "a.jsonl", warmup, *(record(n) for n in range(1, 6)))
+    lines = path.read_bytes().split(b"\n")  # the head, six requests, the end, and nothing after it
+    assert orjson.loads(lines[7])["requests"] == 6
+    assert load_run(path).problems == ()
+    for kept, there in ((lines[1:4], 3), (lines[2:7], 5), ([], 0), ([*lines[1:7], lines[3]], 7)):
+        path.write_bytes(b"\n".join([lines[0], *kept, *lines[7:]]))
+        run = load_run(path)
+        assert len(run.records) == there
+        assert run.problems == (f"its end line counts 6 requests, {there} are there",)
+
+
+def test_bad_requests_cut_out_of_a_journal_never_make_an_objective_met(tmp_path: Path) -> None:
+    judged = ServiceLevelObjective("a.ttft", "An answer begins soon", "a", "ttft_s", "p50", at_most=10.0)
+    good = [replace(record(n), index=n) for n in range(100)]
+    bad = [replace(record(0), index=n, outcome=Outcome.FAILED) for n in range(100, 200)]
+    path = write(tmp_path / "a.jsonl", *good, *bad)
+    assert evaluate(summarize(load_run(path)), judged).state is not State.MET
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([*lines[:101], *lines[201:]]))
+    verdict = evaluate(summarize(load_run(path)), judged)
+    assert verdict.state is State.INCONCLUSIVE
+    assert "its end line counts 200 requests, 100 are there" in verdict.reason
+    path.write_bytes(path.read_bytes().replace(b',"requests":200', b""))
+    assert evaluate(summarize(load_run(path)), judged).state is State.MET  # but for the count
+
+
+def test_a_journal_of_before_whose_end_line_counts_nothing_is_read_as_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", record(0), record(1))
+    path.write_bytes(path.read_bytes().replace(b',"requests":2}', b"}"))
+    assert b'"requests"' not in path.read_bytes()
+    run = load_run(path)
+    assert (len(run.records), run.complete, run.problems) == (2, True, ())
+
+
+def test_lines_cut_out_of_one_part_are_a_problem_of_the_whole_run(tmp_path: Path) -> None:
+    for number, kept in ((1, 3), (2, 2)):
+        path = tmp_path / f"a.{number}of2.jsonl"
+        lines = write(path, *(record(2 * n + number) for n in range(3))).read_bytes().split(b"\n")
+        path.write_bytes(b"\n".join([*lines[: 1 + kept], *lines[4:]]))
+    run = load_run(tmp_path / "a.jsonl")
+    assert len(run.records) == 5
+    assert run.problems == ("its end line counts 3 requests, 2 are there",)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from math import log
+from dataclasses import replace
+from math import isfinite, isinf, log
 from typing import Any
 
 import pytest
 
 from instruments.arrivals import ClosedLoop, Constant
 from instruments.errors import ConfigurationError
-from instruments.slo import ServiceLevelObjective
+from instruments.slo import ServiceLevelObjective, State, evaluate
 from instruments.slo.applies import Applies
 from instruments.slo.feasibility import (
     check_feasible,
+    check_told,
     least_requests,
     most_requests,
     off_bounds,
@@ -20,12 +22,15 @@ from instruments.slo.feasibility import (
     users_of,
 )
 from instruments.slo.server_metrics import ServerMetrics
+from instruments.statistics import summarize
 from instruments.statistics.evidence import log_evidence_below
+from instruments.statistics.means import mean_bounds
 from instruments.statistics.shares import Looks
 from instruments.workloads.files import FileWorkload
 from instruments.workloads.lengths import Uniform
 from instruments.workloads.mixes import Scenario
 from instruments.workloads.synthetic import SyntheticWorkload
+from tests.instruments.shapes import load_run, record
 
 
 def objective(indicator: str, statistic: str, **fields: Any) -> ServiceLevelObjective:
@@ -48,11 +53,16 @@ def load(requests_measured: int, **fields: Any) -> SyntheticWorkload:
         (objective("server_ttft_s", "p99", at_most=1), 299),
         (objective("error_share", "share", at_most=0.01), 299),
         (objective("goodput_share", "share", at_least=0.9, per_request={"ttft_s": 1.0}), 29),
-        (objective("ttft_s", "mean", at_most=1), None),
+        # A mean has bounds from 8 batches of 20 on, at 99 % from 9 (k > r of statistics.sequence).
+        (objective("ttft_s", "mean", at_most=1), 160),
+        (objective("itl_s", "mean", at_most=1), 160),
+        (objective("e2e_s", "mean", at_most=1, confidence=0.5), 160),
+        (objective("e2e_s", "mean", at_most=1, confidence=0.99), 180),
         (objective("itl_s", "p99", at_most=1), None),  # of gaps, of which a request has many
         (objective("server_itl_s", "p99", at_most=1), None),
         (objective("errors", "count", at_most=0), None),
         (objective("queue_depth", "p95", at_most=1), None),
+        (objective("queue_depth", "mean", at_most=1), None),  # of samples
         (objective("requests_per_s", "rate", at_least=1), None),
     ],
 )
@@ -120,10 +130,50 @@ def test_a_run_that_is_looked_at_until_it_is_decided_takes_more(statistic: str, 
     def evidence(n: int) -> float:
         return log_evidence_below(0, n, 1 - found.quantile)
 
-    assert evidence(needed - 1) < -log(1 - confidence) <= evidence(needed)
+    surer = -log((1 - confidence) / 10)  # a pass of such a run is ten times as sure
+    assert evidence(needed - 1) < surer <= evidence(needed)
     check_feasible("a", found, load(1, requests_most=needed))
     with pytest.raises(ConfigurationError, match=f"at least {needed} measured requests"):
         check_feasible("a", found, load(1, requests_most=needed - 1))
+
+
+def judged_good(requests: int) -> State:
+    """TTFT p95 ≤ 3 s after a run with an open end, each request of which was within it."""
+    answers = [record(index, due=4 * index, ttft=1) for index in range(requests)]
+    run = replace(load_run(answers), description={"sampling": {"looks": "open", "requests_most": 1_000}})
+    return evaluate(summarize(run), objective("ttft_s", "p95", at_most=3)).state
+
+
+def test_what_is_refused_is_what_judging_can_never_meet() -> None:
+    """-log(0.005) is reached with 122 good requests against 5 %; at 0.05 it would be with 72."""
+    p95 = objective("ttft_s", "p95", at_most=1)
+    assert least_requests(p95, Looks.OPEN) == 122
+    assert [judged_good(n) for n in (72, 121, 122)] == [State.INCONCLUSIVE] * 2 + [State.MET]
+    check_feasible("a", p95, load(1, requests_most=122))
+    for most in (110, 121):
+        with pytest.raises(ConfigurationError, match="at least 122 measured requests"):
+            check_feasible("a", p95, load(1, requests_most=most))
+
+
+@pytest.mark.parametrize(
+    ("looks", "needed", "count"),
+    [(Looks.PLANNED, 160, "requests_measured"), (Looks.OPEN, 200, "requests_most")],
+)
+def test_a_mean_needs_as_many_values_as_its_bounds_do(looks: Looks, needed: int, count: str) -> None:
+    mean = objective("ttft_s", "mean", at_most=1)
+    assert least_requests(mean, looks) == needed
+    error = 0.05 if looks is Looks.PLANNED else 0.005
+    few, enough = (mean_bounds(range(n), 0.05, error) for n in (needed - 1, needed))
+    assert few is None or isinf(few[1])
+    assert enough is not None
+    assert isfinite(enough[1])
+    check_feasible("a", mean, load(**{"requests_measured": 1, count: needed}))
+    with pytest.raises(ConfigurationError) as caught:
+        check_feasible("a", mean, load(**{"requests_measured": 1, count: needed - 1}))
+    said = str(caught.value)
+    assert "TTFT mean ≤ 1 s can never be met at 95 % confidence" in said
+    assert f"at least {needed} measured requests, all of them completed" in said
+    assert "quantile" not in said
 
 
 @pytest.mark.parametrize(
@@ -141,11 +191,17 @@ def test_a_load_has_users_or_has_none(workload: SyntheticWorkload | FileWorkload
     assert users_of(workload) == users
 
 
-def test_users_of_a_load_that_has_none_are_refused() -> None:
-    for_users = objective("ttft_s", "p95", at_most=1, applies=Applies(users=(64,)))
-    check_feasible("a", for_users, load(96))  # a sweep may put 64 users there
+def test_users_that_a_load_has_not_are_refused() -> None:
+    for_users = objective("ttft_s", "p95", at_most=1, applies=Applies(users=(16, 64)))
+    check_feasible("a", for_users, load(96, users=64))
     with pytest.raises(ConfigurationError, match=r"a: applies\.users: the workload 'w' is not one of users"):
         check_feasible("a", for_users, load(96, rate_per_s=2.0, users=None))
+    with pytest.raises(ConfigurationError) as caught:
+        check_feasible("a", for_users, load(96, users=4))
+    said = str(caught.value)
+    assert "a: applies.users: the workload 'w' has other users: it would never apply" in said
+    assert "16 or 64 users" in said
+    assert "seen:     4" in said
 
 
 @pytest.mark.parametrize(
@@ -168,6 +224,23 @@ def test_a_limit_off_the_bounds_is_named_with_those_next_to_it(
 ) -> None:
     found = off_bounds(objective(indicator, "p95", at_most=limit), ServerMetrics())
     assert found == said or (said is not None and found is not None and found.endswith(said))
+
+
+def test_a_limit_outside_all_bounds_is_refused_and_one_between_is_not() -> None:
+    known, said = ServerMetrics(), r"a: server TTFT p95 ≤ "
+
+    def limited(limit: float) -> ServiceLevelObjective:
+        return objective("server_ttft_s", "p95", at_most=limit)
+
+    for limit in (0.001, 0.2, 0.25, 2560.0):
+        check_told("a", limited(limit), known)
+    check_told("a", objective("ttft_s", "p95", at_most=5000), known)  # the client knows
+    with pytest.raises(ConfigurationError, match=rf"{said}5000 s: .* beyond the last finite bound"):
+        check_told("a", limited(5000), known)
+    with pytest.raises(ConfigurationError, match=rf"{said}0\.0005 s can never be met: .* the first bound"):
+        check_told("a", limited(0.0005), known)
+    theirs = server_of(("--custom-histogram-buckets", '{"time_to_first_token": [1, 9000]}'))
+    check_told("a", limited(5000), theirs)
 
 
 @pytest.mark.parametrize(

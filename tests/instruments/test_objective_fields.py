@@ -13,7 +13,7 @@ from instruments.errors import ConfigurationError
 from instruments.slo import ServiceLevelObjective
 from instruments.slo.applies import Applies
 from instruments.slo.objective import family_size
-from tests.instruments.test_objective import GOOD, of
+from tests.instruments.test_objective import GOOD, changed, of
 
 INSIDE = {
     "a place that is a word": ("applies: h100\n", "objectives[0].applies"),
@@ -21,6 +21,16 @@ INSIDE = {
     "names that are none": ("applies: {models: tiny}\n", "objectives[0].applies.models"),
     "an empty name": ("applies: {models: ['']}\n", "objectives[0].applies"),
     "no users": ("applies: {users: [0]}\n", "users are at least 1, got 0"),
+    "users without a list": (
+        "applies: {users: 64}\n",
+        "objectives[0].applies.users: Input should be a list, got",
+    ),
+    "names without a list": (
+        "applies: {models: tiny}\n",
+        "expected: a list: in brackets, or a line for each",
+    ),
+    "users in quotes": ("applies: {users: ['64']}\n", "expected: a whole number, without quotes"),
+    "a yes for a user": ("applies: {users: [yes]}\n", "objectives[0].applies.users[0]"),
     "half a user": ("applies: {users: [1.5]}\n", "objectives[0].applies.users[0]"),
     "a price in words": ("cost_per_hour: cheap\n", "objectives[0].cost_per_hour"),
 }
@@ -34,6 +44,60 @@ def test_a_wrong_field_below_an_objective_is_named_with_its_path(
         of(tmp_path, GOOD + more)
     assert said in str(caught.value)
     assert "objectives.yaml: objectives[0]" in str(caught.value)
+
+
+NO_NUMBERS = ["true", "'0.2'", "yes", "[0.2]", "2026-01-01"]
+
+
+@pytest.mark.parametrize("told", NO_NUMBERS)
+@pytest.mark.parametrize("field", ["at_most", "confidence"])
+def test_a_number_is_a_number(tmp_path: Path, field: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        of(tmp_path, changed(**{field: told}))
+    assert f"objectives[0].{field}: Input should be a valid number, got" in str(caught.value)
+    assert "expected: a number, without quotes" in str(caught.value)
+
+
+@pytest.mark.parametrize("told", ["true", "'0.2'"])
+def test_a_number_is_a_number_within_and_as_a_price(tmp_path: Path, told: str) -> None:
+    goodput = changed(indicator="goodput_share", statistic="share", at_most=None, at_least="0.9")
+    with pytest.raises(
+        ConfigurationError, match=r"objectives\[0\]\.per_request\.ttft_s: Input should be a valid"
+    ):
+        of(tmp_path, f"{goodput}per_request: {{ttft_s: {told}}}\n")
+    with pytest.raises(ConfigurationError, match=r"objectives\[0\]\.cost_per_hour: Input should be a valid"):
+        of(tmp_path, changed(cost_per_hour=told))
+
+
+@pytest.mark.parametrize(("told", "limit"), [("2", 2.0), ("0.2", 0.2), ("2e-1", 0.2), ("1.0e-6", 1e-6)])
+def test_a_number_may_be_whole_or_have_an_exponent(tmp_path: Path, told: str, limit: float) -> None:
+    """YAML 1.1 takes 2e-1, which has no point, for a word."""
+    assert of(tmp_path, changed(at_most=told))["a"].at_most == limit
+
+
+@pytest.mark.parametrize("told", ["'no'", "0", "1", "'true'"])
+def test_required_is_yes_or_no(tmp_path: Path, told: str) -> None:
+    assert of(tmp_path, changed(required="no"))["a"].required is False
+    with pytest.raises(
+        ConfigurationError, match=r"objectives\[0\]\.required: Input should be a valid boolean"
+    ) as it:
+        of(tmp_path, changed(required=told))
+    assert "expected: true or false, without quotes" in str(it.value)
+
+
+@pytest.mark.parametrize("name", ["id", "description", "workload"])
+@pytest.mark.parametrize("told", ["''", "' '"])
+def test_names_and_words_are_not_empty(tmp_path: Path, name: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"objectives\[0\]: .*{name} is empty"):
+        of(tmp_path, changed(**{name: told}))
+
+
+def test_an_error_names_the_objective_and_tells_no_more_of_it(tmp_path: Path) -> None:
+    for fields in (changed(confidence="2"), changed(workload=None)):
+        with pytest.raises(ConfigurationError) as caught:
+            of(tmp_path, fields)
+        assert ", of 'a'" in str(caught.value)
+        assert "{" not in str(caught.value)
 
 
 def test_what_is_not_given_is_the_gates_family_everywhere(tmp_path: Path) -> None:

@@ -69,6 +69,51 @@ def test_check_refuses_a_load_that_is_too_small(objectives: Path, workloads: Pat
         run("check", objectives, "--workloads", workloads)
 
 
+def test_check_refuses_users_that_the_load_has_not(objectives: Path, workloads: Path) -> None:
+    workloads.write_text(WORKLOADS.replace("users: 64", "users: 4"))
+    assert run("check", objectives) == 0  # nobody said of what load
+    with pytest.raises(ConfigurationError, match=r"objectives\[1\] \(good\): applies\.users: .* other users"):
+        run("check", objectives, "--workloads", workloads)
+
+
+def test_check_says_how_many_requests_an_open_end_takes(
+    objectives: Path, workloads: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objectives.write_text(OBJECTIVES.replace("statistic: p99", "statistic: p95"))
+    workloads.write_text(
+        WORKLOADS.replace("requests_measured: 300", "requests_measured: 9, requests_most: 122")
+    )
+    assert run("check", objectives, "--workloads", workloads) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "fast: TTFT p95 ≤ 0.5 s, required; needs 122 requests"
+    workloads.write_text(workloads.read_text().replace("122", "121"))
+    with pytest.raises(ConfigurationError, match="at least 122 measured requests"):
+        run("check", objectives, "--workloads", workloads)
+
+
+def test_check_refuses_a_limit_that_no_bucket_tells(
+    objectives: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objectives.write_text(
+        OBJECTIVES.replace("statistic: p95, at_most: 0.2}", "statistic: p95, at_most: 5000}")
+    )
+    with pytest.raises(
+        ConfigurationError, match=r"objectives\[2\] \(theirs\): .* beyond the last finite bound"
+    ):
+        run("check", objectives)
+    bounds = '{"time_to_first_token": [1, 5000]}'
+    assert run("check", objectives, "--custom-histogram-buckets", bounds) == 0
+    assert "roughly" not in capsys.readouterr().out
+    with pytest.raises(ConfigurationError, match="--custom-histogram-buckets of the engine cannot be read"):
+        run("check", objectives, "--custom-histogram-buckets", "[")
+
+
+def test_a_file_of_no_objective_is_refused(objectives: Path) -> None:
+    objectives.write_text("objectives: []")
+    for kind in ("check", "openslo"):
+        with pytest.raises(ConfigurationError, match="no objective"):
+            run(kind, objectives)
+
+
 def test_check_refuses_a_load_that_nobody_knows(objectives: Path, workloads: Path) -> None:
     workloads.write_text(WORKLOADS.replace("id: w", "id: v"))
     with pytest.raises(ConfigurationError, match=r"objectives\[0\] \(fast\)\.workload: unknown workload 'w'"):
@@ -119,7 +164,7 @@ def test_a_foreign_file_is_given_its_load(tmp_path: Path, capsys: pytest.Capture
     assert run("from-openslo", path, "--workload", "chat-64") == 0
     assert yaml.safe_load(capsys.readouterr().out) == {
         "objectives": [
-            {"id": "queue", "description": "", "workload": "chat-64", "indicator": "queue_depth",
+            {"id": "queue", "description": "queue", "workload": "chat-64", "indicator": "queue_depth",
              "statistic": "p95", "at_most": 8.0}
         ]
     }  # fmt: skip

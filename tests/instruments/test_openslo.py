@@ -182,6 +182,7 @@ def test_names_are_labels_of_their_own_and_ids_are_kept() -> None:
 LIMITS = st.floats(min_value=1e-6, max_value=1e6)
 SHARES = st.floats(min_value=1e-9, max_value=1 - 1e-9)
 TEXTS = st.text(max_size=20)
+WORDS = TEXTS.filter(str.strip)
 NAMES = st.lists(st.text(min_size=1, max_size=8).filter(str.strip), max_size=2).map(tuple)
 PLACES = st.builds(
     Applies, NAMES, NAMES, NAMES, st.lists(st.integers(1, 512), max_size=2).map(tuple)
@@ -203,14 +204,14 @@ def objectives(draw: st.DrawFn) -> ServiceLevelObjective:
     if known.name == "cost_per_good_token":
         more["cost_per_hour"] = draw(LIMITS)
     return ServiceLevelObjective(
-        draw(st.text(min_size=1, max_size=80)),
-        draw(st.one_of(TEXTS, st.text("ab ", min_size=1000, max_size=1200))),
-        draw(TEXTS),
+        draw(st.text(min_size=1, max_size=80).filter(str.strip)),
+        draw(st.one_of(WORDS, st.text("ab ", min_size=1000, max_size=1200).filter(str.strip))),
+        draw(WORDS),
         known.name,
         statistic,
         confidence=draw(st.floats(min_value=0.5, max_value=1, exclude_max=True)),
         required=draw(st.booleans()),
-        family=draw(TEXTS.filter(str.strip)),
+        family=draw(WORDS),
         applies=draw(PLACES),
         **more,
     )

@@ -186,6 +186,16 @@ WRONG = {
         slo({"thresholdMetric": metric("max(vllm:num_requests_waiting)")}, op="lte", value=8),
         "thresholdMetric: nothing here measures it",
     ),
+    "half of a metric": (
+        slo({"thresholdMetric": metric("vllm:num_requests_waiting / 2")}, op="lte", value=8),
+        f"{AT}.spec.indicator.spec.thresholdMetric: nothing here measures it",
+    ),
+    "a metric of an hour ago": (
+        slo({"thresholdMetric": metric("vllm:num_requests_waiting offset 1h")}, op="lte", value=8),
+        "thresholdMetric: nothing here measures it",
+    ),
+    "a value in quotes": (slo(QUEUE, op="lte", value="8"), f"{AT}.spec.objectives[0].value"),
+    "a target that is a yes": (slo(LATENCY, target=True), f"{AT}.spec.objectives[0].target: Input should"),
     "a histogram of something else": (
         slo(buckets("http_request_duration_seconds", 'le="0.25"')),
         f"{AT}.spec.indicator.spec.ratioMetric: nothing here measures it",

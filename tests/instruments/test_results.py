@@ -30,6 +30,10 @@ SESSION = SessionRecord(
     exit_reason="objectives violated",
     startup_s={"engine": 12.5},
     expected=("ttft", "errors"),
+    left_out=({"id": "tpot", "why": "for qwen*, this is llama"},),
+    limits_replaced={"ttft": {"catalog": 0.5, "here": 0.9}},
+    overhead_budget_s=0.2,
+    written={"claims": 12, "laws": 11},
 )
 CLAIM = ClaimRecord(
     "suites/a.py::b", "It holds.", "failed", 1.5, "smoke", "why", "trace \udc80", ("gpu", "slow")
@@ -90,6 +94,18 @@ def test_claims_verdicts_and_incidents_are_read_again_in_their_order(tmp_path: P
     assert folder.claims() == [CLAIM, second]
     assert folder.incidents() == [INCIDENT]
     assert folder.verdicts() == [(VERDICT, "loads/a.jsonl", CLAIM.nodeid)]
+
+
+def test_what_was_written_is_counted_by_whoever_wrote_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append_claim(CLAIM)
+    folder.append_claim(CLAIM)
+    folder.append_verdict(VERDICT, folder.loads / "a.jsonl", CLAIM.nodeid)
+    folder.append_law({"law": "tokens"})
+    folder.append_incident(INCIDENT)
+    (tmp_path / "claims.jsonl").unlink()
+    assert folder.written == {"claims": 2, "verdicts": 1, "laws": 1, "incidents": 1}
+    assert RunFolder(tmp_path).written == {}
 
 
 def test_an_empty_folder_has_nothing_and_is_no_run(tmp_path: Path) -> None:

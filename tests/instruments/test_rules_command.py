@@ -59,6 +59,24 @@ def test_what_is_left_out_is_said(catalog: str, tmp_path: Path, capsys: pytest.C
     assert "left out: none: a count in one run has no budget" in said
 
 
+@pytest.mark.parametrize("to_a_file", [False, True])
+def test_rules_for_another_environment_are_left_out_aloud(
+    catalog: str, tmp_path: Path, to_a_file: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = Path(catalog).read_text().replace("at_most: 0.2}", "at_most: 0.2, applies: {environments: [eks]}}")
+    Path(catalog).write_text(text)
+    output = ("-o", str(tmp_path / "r.yml")) if to_a_file else ()
+    told = {
+        ("--environment", "nowhere"): "warning: --environment nowhere: no rules for ttft, for eks alone",
+        (): "warning: no --environment is given: no rules for ttft, for eks alone",
+    }
+    for words, said in told.items():
+        assert make(catalog, *words, *output) == 0
+        assert capsys.readouterr().err.splitlines()[-1] == said
+    assert make(catalog, "--environment", "EKS", *output) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_a_workload_chooses_objectives(catalog: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert make(catalog, "--workload", "b") == 0
     assert "slo:ttft:" not in capsys.readouterr().out

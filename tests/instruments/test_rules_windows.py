@@ -115,6 +115,20 @@ def test_few_bad_requests_are_no_alert(tmp_path: Path, requests: int, windows: t
     check(tmp_path, Story(MONTH, "1m", grows, {"13m": burns("exact", *windows)}), EXACT)
 
 
+@pytest.mark.parametrize(("requests", "fires"), [(10, False), (30, True)])
+@pytest.mark.parametrize(
+    ("plan", "step", "windows"), [(MONTH, "1m", MONTHS), (RUN, "1s", RUNS)], ids=["month", "run"]
+)
+def test_a_bad_share_of_too_few_requests_is_silent(
+    tmp_path: Path, plan: Plan, step: str, windows: tuple[str, ...], requests: int, fires: bool
+) -> None:
+    """80 % are late, more than the 72, 30, 15 and 5 % of all four alerts: 10 requests are too few for each of
+    them, 30 enough for the quickest, which needs 14 (the next one 34)."""
+    within: dict[str, Grown] = {"0.25": [(8, 0.2 * requests / 8)], "all": [(8, requests / 8)]}
+    firing = burns("exact", windows[0]) if fires else set()
+    check(tmp_path, Story(plan, step, histogram(TTFT, within, M), {f"8{step[-1]}": firing}), EXACT)
+
+
 def test_traffic_that_stops_takes_its_alerts_with_it(tmp_path: Path) -> None:
     """All late for 30 s, then nobody comes: the short windows empty one after the other."""
     grows = histogram(TTFT, {"0.25": [(150, 0)], "all": [(30, 100), (120, 0)]}, M)

@@ -17,7 +17,7 @@ from instruments.telemetry.histograms import between
 from instruments.telemetry.prometheus import PrometheusTelemetry
 from instruments.telemetry.scrape import DirectScrape
 from instruments.telemetry.watch import ServerWatch
-from tests.instruments.exposing import JOB, SCRAPED_EVERY_S, Exposition, Prometheus, exposing, v1
+from tests.instruments.exposing import BOUND_S, JOB, SCRAPED_EVERY_S, Exposition, Prometheus, exposing, v1
 
 HOUR_S = 3600.0
 STARTED = "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds "
@@ -34,13 +34,13 @@ class Servers(NamedTuple):
 
     staying: Prometheus
     mortal: Prometheus  # a test may kill it
-    pair: Prometheus  # scrapes a second replica as well, with 100 tokens
+    pair: Prometheus  # scrapes a second replica as well, with 100 tokens and 2 requests
 
 
 @pytest.fixture(scope="module")
 def servers(engine: Exposition, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     folder = tmp_path_factory.mktemp("prometheus")
-    with exposing(v1(tokens=100)) as joined:
+    with exposing(v1(tokens=100, running=2)) as joined:
         targets = ([engine.target], [engine.target], [engine.target, joined.target])
         made = Servers(*(Prometheus(folder / n, *t) for n, t in zip(Servers._fields, targets, strict=True)))
         try:
@@ -247,35 +247,6 @@ def test_prometheus_killed_in_mid_run_costs_the_series_and_what_it_scraped_befor
     assert (grown.value, grown.exact) == (40, True)
 
 
-def test_no_server_at_all_is_one_clear_text_without_the_key_in_its_address() -> None:
-    telemetry = PrometheusTelemetry("http://user:secret@127.0.0.1:1", JOB)
-    with pytest.raises(TelemetryError) as raised:
-        telemetry.snapshot()
-    telemetry.close()
-    assert raised.value.message == "Prometheus at http://127.0.0.1:1 does not answer a query"
-    assert raised.value.seen == "connection refused"
-
-
-@pytest.mark.parametrize(
-    ("body", "seen"),
-    [
-        ("<html>login</html>", "JSONDecodeError"),
-        ("{}", "KeyError"),
-        ('{"data": null}', "TypeError"),
-        ('{"data": {"result": []}}', "IndexError"),
-        ('{"data": {"result": [0, "no"]}}', "ValueError"),
-    ],
-)
-def test_what_is_not_prometheus_is_told_as_such(body: str, seen: str) -> None:
-    with exposing(body) as other:
-        telemetry = PrometheusTelemetry(f"http://{other.target}", JOB)
-        with pytest.raises(TelemetryError, match="Prometheus at") as raised:
-            telemetry.snapshot()
-        telemetry.close()
-    assert raised.value.seen is not None
-    assert seen in raised.value.seen
-
-
 def test_a_replica_that_joins_does_not_hide_how_much_the_first_one_grew(
     engine: Exposition, servers: Servers
 ) -> None:
@@ -291,3 +262,29 @@ def test_a_replica_that_joins_does_not_hide_how_much_the_first_one_grew(
     assert len(after.series("vllm:generation_tokens_total")) == 2
     grown = growth(before, after, "vllm:generation_tokens_total")
     assert (grown.value, grown.exact) == (2 + 100, True)
+
+
+def test_an_engine_that_dies_stops_counting_and_the_others_go_on(
+    engine: Exposition, servers: Servers
+) -> None:
+    engine.text = v1(running=5)
+    telemetry = servers.pair.telemetry()
+    telemetry.snapshot()
+    start_unix_s = time.time()
+
+    def last_becomes(expected: float) -> tuple[float, ...]:
+        bound, values = time.monotonic() + BOUND_S, tuple[float, ...]()
+        while time.monotonic() < bound and values[-1:] != (expected,):
+            time.sleep(SCRAPED_EVERY_S)
+            values = telemetry.series("running", start_unix_s, time.time())[0].values
+        return values
+
+    try:
+        assert last_becomes(5 + 2)[-1] == 7
+        engine.status = 500
+        assert last_becomes(2)[-1] == 2
+        engine.status = 200
+        assert last_becomes(7)[-1] == 7
+    finally:
+        engine.status = 200
+        telemetry.close()

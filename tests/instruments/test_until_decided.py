@@ -121,7 +121,7 @@ def test_a_rate_is_of_the_time_from_the_first_due_to_the_last_end() -> None:
         replace(record(index, due=index), done_ns=round((index + 3 * rng.random()) * SECOND))
         for index in range(400)
     ]
-    run = until._so_far(steady, {})
+    run = until.so_far(steady, {})
     assert run.window is not None
     assert run.window.start_ns == 0
     assert run.window.end_ns == max(one.done_ns or 0 for one in steady)

@@ -49,8 +49,9 @@ class Stage:
         requests: list[Request],
         limits: RunLimits = NO_LIMITS,
         description: dict[str, Any] = OPEN,
+        fewest: int | None = None,
     ) -> LoadRun:
-        plan = LoadPlan("a-run", requests, arrivals, limits, description)
+        plan = LoadPlan("a-run", requests, arrivals, limits, description, fewest=fewest)
         with Journal(self.path, "a-run", description, ClockAnchor(0, 0)) as journal:
             self.engine = LoadEngine(self.transport, journal, self.loop)
             return self.engine.run(plan, ClockAnchor(0, 0))
@@ -112,6 +113,23 @@ def test_a_begun_conversation_ends_with_the_turn_that_is_in_flight(tmp_path: Pat
     ]
     assert run.complete
     assert run.description["sampling"]["decided"] is True, "turns 2 and 5 were planned and not wanted"
+
+
+@BOTH_LOOPS
+def test_a_conversation_that_fails_after_it_drops_its_later_turns_like_any_other(
+    tmp_path: Path, arrivals: ArrivalProcess
+) -> None:
+    """Until 1.5 s the first turns of talks 0 and 1 were sent; after it the first of 1 fails."""
+    talks = [chained([request(3 * n + turn) for turn in range(3)]) for n in range(2)]
+    failing = Reply(Outcome.FAILED, seconds=5.0)
+    stage = Stage(tmp_path, lambda asked: failing if asked.index == 3 else Reply(seconds=5.0))
+    stage.at(1.5, enough)
+    run = stage.play(arrivals, talks)
+    assert [(one.index, one.outcome) for one in run.records] == [
+        (0, Outcome.COMPLETED),
+        (3, Outcome.FAILED),
+    ]
+    assert run.complete
 
 
 def test_a_user_who_thinks_asks_nothing_more(tmp_path: Path) -> None:

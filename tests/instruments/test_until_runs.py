@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from instruments.fleet import LoadSpec, run_load
 from instruments.journal import load_run
+from instruments.limits import RunLimits
 from instruments.records import LoadRun, Outcome, Phase, RequestRecord
 from instruments.target import Target
 from instruments.workloads.mixes import Scenario
@@ -134,6 +136,18 @@ def test_a_rule_that_is_never_content_spends_the_budget(
     assert run.complete
     sampling = run.description["sampling"]
     assert (sampling["decided"], sampling["decided_at"]) == (False, None)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_time_bound_leaves_the_rest_of_a_budget_without_records(
+    server: Simulator, tmp_path: Path, processes: int
+) -> None:
+    """A second is too short for 3,000 of 32 ms by 4 users; 2 to warm up and 10 measured are 0 to 11."""
+    spec = replace(load(server, tmp_path, processes, users=4), limits=RunLimits(duration_s=1.0))
+    run = run_load(spec, until=Content(with_records=10**9))
+    assert (run.complete, run.stopped_because) == (False, "the run's time bound of 1 s was reached")
+    assert all(one.index < 12 for one in run.records if one.outcome is Outcome.NOT_SENT)
+    assert len(run.records) < 3_000
 
 
 def test_without_a_budget_the_planned_size_is_measured_and_nobody_looks(

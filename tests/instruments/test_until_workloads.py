@@ -133,9 +133,11 @@ def test_a_wrong_budget_in_yaml_is_named_with_its_path(tmp_path: Path) -> None:
 
 
 def test_smoke_has_room_for_noise() -> None:
-    """As many as decide a p95 with 6 and with 12 over the limit, worked out in the file's own first lines."""
+    """A third of a budget, which is what neighbours that hang together may say, still decides a p95 with four
+    over the limit: 314, of the file's own first lines."""
     made = {one.id: one for one in read_catalog(CATALOG / "smoke.yaml")}
     budgets = [
         (made[name].requests_measured, made[name].requests_most) for name in ("lone-user", "four-users")
     ]
-    assert budgets == [(96, 400), (192, 600)]
+    assert budgets == [(96, 1_000), (192, 1_500)]
+    assert all(most is not None and most // 3 >= 314 for _, most in budgets)

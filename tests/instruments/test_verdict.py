@@ -91,9 +91,13 @@ def test_a_request_without_an_answer_is_slower_than_any_limit(outcome: str) -> N
     assert verdict.high is None  # no latency bounds them from above
 
 
-def test_a_request_cancelled_on_purpose_is_not_judged() -> None:
+def test_clients_that_left_before_it_was_known_take_a_pass_away_where_they_could_have_been_bad() -> None:
+    """5 of 34 are too many for a p90, 5 of 295 are not: none of them speaks, and none is a pass by itself."""
     verdict = judged(records(29, CANCELLED=5))
-    assert (verdict.state, verdict.requests) == (State.MET, 29)
+    assert (verdict.state, verdict.requests) == (State.INCONCLUSIVE, 29)
+    assert "5 of 34 clients left before it was known" in verdict.reason
+    assert judged(records(290, CANCELLED=5)).state is State.MET
+    assert judged(records(29, CANCELLED=5), objective(**ERRORS)).state is State.MET  # leaving is no error
 
 
 def test_the_value_is_the_quantile_with_failures_above_everything() -> None:
@@ -157,9 +161,23 @@ def test_an_answer_of_one_token_has_no_cadence_to_judge() -> None:
     assert judged([*ones, *records(28)], of).requests == 28
 
 
-def test_an_indicator_that_is_undefined_is_not_within_its_limit() -> None:
+def test_answers_that_do_not_say_how_many_tokens_they_have_are_neither_quick_nor_slow() -> None:
     verdict = judged([record(index, tokens=None) for index in range(40)], objective(indicator="tpot_s"))
-    assert (verdict.state, verdict.bad) == (State.VIOLATED, 40)
+    assert verdict.state is State.INCONCLUSIVE
+    assert "40 of 40 answers do not say" in verdict.reason
+
+
+def test_a_request_that_failed_after_its_first_token_has_a_bad_cadence_and_not_none() -> None:
+    cut_off = replace(record(outcome=Outcome.FAILED), completion_tokens=1)
+    of = objective(indicator="tpot_s", at_most=1.5)
+    verdict = judged([*records(40), *[_at(40 + index, cut_off) for index in range(40)]], of)
+    assert (verdict.state, verdict.requests, verdict.bad) == (State.VIOLATED, 80, 40)
+
+
+def test_a_failed_request_with_a_first_token_in_time_is_bad_all_the_same() -> None:
+    began = replace(record(), outcome=Outcome.TRUNCATED)
+    verdict = judged([_at(index, began) for index in range(20)])
+    assert (verdict.state, verdict.bad) == (State.VIOLATED, 20)
 
 
 def test_a_run_that_was_stopped_is_never_met() -> None:
@@ -225,7 +243,14 @@ def test_a_client_that_lost_patience_beyond_the_limit_counts_against_it() -> Non
     ]
     assert judged([*quick, *left], objective(at_most=1.9)).state is State.VIOLATED
     patient = judged([*quick, *left], objective(at_most=2.5))
-    assert (patient.state, patient.requests) == (State.MET, 100)  # nothing is known of who left before
+    # Nothing is known of who left before: they do not count against it, and leave no pass.
+    assert (patient.state, patient.requests, patient.bad) == (State.INCONCLUSIVE, 100, 0)
+
+
+def test_who_left_after_the_first_token_had_one_in_time() -> None:
+    left = [replace(record(index, due=index), outcome=Outcome.CANCELLED, done_ns=None) for index in range(40)]
+    assert judged([*records(40), *left]).state is State.MET
+    assert judged([*records(40), *left], objective(indicator="e2e_s", at_most=9)).state is State.INCONCLUSIVE
 
 
 def test_a_void_run_decides_nothing_neither_good_nor_bad() -> None:

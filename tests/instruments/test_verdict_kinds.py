@@ -104,13 +104,13 @@ def test_a_failure_is_never_left_out_with_the_warm_up() -> None:
         (1.0, 10.0, State.MET),  # were it to move on as it did, it would be far from the limit still
         (1.0, 0.25, State.INCONCLUSIVE),  # within it to the last, and for how much longer?
         (1.0, 0.15, State.VIOLATED),
-        (-0.5, 0.04, State.INCONCLUSIVE),
+        (-0.5, 0.065, State.INCONCLUSIVE),  # above it to the last, and for how much longer?
         (-0.5, 0.01, State.VIOLATED),
     ],
 )
 def test_a_run_that_never_settles_is_no_pass_near_its_limit(slope: float, limit: float, state: State) -> None:
     """It may be too slow if it was getting slower. One that got faster may still be quick enough."""
-    moving = [answer(i, ttft_ms=(100 + i % 9) * (1 + slope * i / 900)) for i in range(900)]
+    moving = [answer(i, ttft_ms=(80 + i * 37 % 41) * (1 + slope * i / 900)) for i in range(900)]
     verdict = judged(summary(moving, seconds=90), objective("ttft_s", "p95", limit))
     assert verdict.state is state
     assert "never steady" in verdict.reason
@@ -134,8 +134,8 @@ def test_a_failed_request_has_as_many_bad_gaps_as_others_have_gaps() -> None:
 
 
 def test_a_mean_lies_beside_its_limit_or_around_it() -> None:
-    """Uniform 90 to 110 ms: mean 100, its error for 100 requests 5.77/10 = 0.6 ms."""
-    given = summary(steady(100))
+    """Uniform 90 to 110 ms: mean 100, its error for 400 requests 5.77/20 = 0.3 ms."""
+    given = summary(steady(400), seconds=40)
     assert judged(given, objective("ttft_s", "mean", 0.103)).state is State.MET
     assert judged(given, objective("ttft_s", "mean", 0.097)).state is State.VIOLATED
     around = judged(given, objective("ttft_s", "mean", 0.1))
@@ -163,10 +163,10 @@ def test_there_is_no_mean_of_a_latency_that_a_request_does_not_have() -> None:
     ],
 )
 def test_a_rate_is_that_of_the_whole_window(indicator: str, limit: float, state: State) -> None:
-    """One request of four tokens each 100 ms, for ten seconds and one answer's time."""
+    """One request of four tokens each 100 ms: what ended after the last was sent is not counted."""
     verdict = judged(summary(steady(100)), objective(indicator, "rate", limit, side="at_least"))
     assert verdict.state is state
-    assert verdict.value == pytest.approx(10.0 if indicator == "requests_per_s" else 40.0, rel=1e-9)
+    assert verdict.value == pytest.approx(10.0 if indicator == "requests_per_s" else 40.0, rel=0.02)
 
 
 def test_goodput_counts_good_requests_only() -> None:
@@ -174,7 +174,7 @@ def test_goodput_counts_good_requests_only() -> None:
     goodput = objective("goodput_per_s", "rate", 4.0, side="at_least", per_request={"ttft_s": 0.2})
     verdict = judged(summary(half), goodput)
     assert verdict.state is State.MET
-    assert verdict.value == pytest.approx(5.0)
+    assert verdict.value == pytest.approx(5.0, rel=0.02)
 
 
 def server(

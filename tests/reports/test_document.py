@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+from instruments.slo import State
 from reports.document import verdict_document
 from reports.markdown import markdown
 from reports.model import read_report
-from tests.reports.runs import CLAIM, RunBuilder, answered, failed, objective, waves
+from tests.reports.runs import CLAIM, RunBuilder, answered, failed, law, objective, waves
 
 
 def test_the_document_has_the_evidence_of_each_objective(met: RunBuilder) -> None:
@@ -50,6 +51,18 @@ def test_simulated_is_said_of_the_run_and_of_each_verdict(met: RunBuilder) -> No
     document = verdict_document(report)
     assert (document["simulated"], document["objectives"][0]["simulated"]) == (True, True)
     assert markdown(report).count("MET, simulated") == 2
+
+
+def test_a_law_keeps_its_value(met: RunBuilder) -> None:
+    met.folder.append_law(law(State.MET, law="ttft-overhead", value=0.0125))
+    met.folder.append_law(law(State.MET))
+    told = verdict_document(read_report(met.folder.path))["laws"]
+    assert [one["value"] for one in told] == [0.0125, None]
+
+
+def test_markdown_tells_what_the_place_left_out(met: RunBuilder) -> None:
+    met.session(left_out=({"id": "chat-tpot", "why": "for qwen, this is llama"},))
+    assert "- not judged here: chat-tpot: for qwen, this is llama\n" in markdown(read_report(met.folder.path))
 
 
 def test_markdown_has_a_row_an_objective(run: RunBuilder) -> None:

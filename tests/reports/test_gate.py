@@ -222,6 +222,64 @@ def test_a_law_that_its_files_contradict_does_not_pass(run: RunBuilder) -> None:
     assert any("law generation-tokens on chat-4" in one for one in read_report(run.folder.path).problems)
 
 
+def with_server(run: RunBuilder) -> None:
+    """A law stored as MET, as the session stores it, with what it was judged from."""
+    run.judge(load(run, even_load()), objective())
+    run.server("chat-4").folder.append_law(law(State.MET, journal="loads/chat-4.jsonl", exclusive=True))
+    run.claim("passed")
+
+
+def test_a_law_without_what_the_server_said_is_not_claimed_any_more(run: RunBuilder) -> None:
+    with_server(run)
+    (run.folder.loads / "chat-4.server.json").unlink()
+    state, reason = judged(run)
+    assert state is Overall.INCONCLUSIVE
+    assert (
+        "stored as MET; its files now give INCONCLUSIVE: what the server said around it cannot be" in reason
+    )
+
+
+def test_a_law_without_its_load_is_not_claimed_any_more(run: RunBuilder) -> None:
+    with_server(run)
+    (run.folder.loads / "chat-4.jsonl").unlink()
+    judged(run)
+    (found,) = read_report(run.folder.path).laws
+    assert (found.state, found.required) == (State.INCONCLUSIVE, True)
+    assert found.reason.endswith("its load cannot be read")
+
+
+WRITTEN = {"claims": 2, "verdicts": 1, "laws": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("claims", None), ("claims", 0), ("claims", 1), ("verdicts", None), ("verdicts", 0), ("laws", None)],
+)
+def test_lines_that_are_gone_take_the_pass_away(run: RunBuilder, name: str, kept: int | None) -> None:
+    """The file or lines of it, advisory ones too: what is not there cannot be known not to matter."""
+    run.judge(load(run, even_load()), objective())
+    run.folder.append_law(law(State.INCONCLUSIVE, required=False))
+    run.claim("passed").claim("passed", "suites/a.py::other")
+    assert judged(run, written=WRITTEN)[0] is Overall.MET
+    path = run.folder.path / f"{name}.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.unlink()
+    if kept is not None:
+        path.write_text("".join(lines[:kept]))
+    state, reason = judged(run, written=WRITTEN)
+    assert state is Overall.INCONCLUSIVE
+    gone = WRITTEN[name] - (kept or 0)
+    assert reason.endswith(f"{name}.jsonl: {gone} of {WRITTEN[name]} lines that were written are gone")
+
+
+def test_a_gate_that_finished_without_a_claim_is_inconclusive(run: RunBuilder) -> None:
+    """Of a folder that does not say how much was written, too."""
+    run.judge(load(run, even_load()), objective())
+    state, reason = judged(run)
+    assert state is Overall.INCONCLUSIVE
+    assert reason.startswith("The gate finished, and no claim of it is left")
+
+
 def test_a_torn_law_takes_the_pass_away(run: RunBuilder) -> None:
     run.judge(load(run, even_load()), objective())
     run.folder.append_law({"law": "generation-tokens", "load": "chat-4", "state": "FINE"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,19 @@ def test_importing_the_room_is_cheap() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
     )
     assert done.stdout.strip() == "False"
+
+
+def test_a_reader_who_has_read_enough_is_no_error(met: RunBuilder) -> None:
+    """The pipe is closed before the first line is written to it."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    argv = [sys.executable, "-W", "error", "-m", "reports", str(met.folder.path), "--json", "--exit-code"]
+    with os.fdopen(writing, "wb") as pipe:
+        done = subprocess.run(
+            argv, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (met.folder.path / "report.html").is_file()
 
 
 def test_it_runs_as_a_program(run: RunBuilder) -> None:

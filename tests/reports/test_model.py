@@ -134,6 +134,14 @@ def test_other_objectives_forgive_what_failed_only_for_the_sessions_own(run: Run
     assert read_report(run.folder.path, {"chat.ttft": objective()}).state is Overall.MET
 
 
+def test_other_objectives_do_not_forgive_a_session_that_failed(run: RunBuilder) -> None:
+    """Its claims are gone: only the code that it ended with knows of them."""
+    run.load("chat-10", even_load())
+    report = read_report(run.session(exit_code=1).folder.path, {"chat.ttft": objective()})
+    assert report.state is Overall.FAILED
+    assert "exit code 1" in report.reason
+
+
 def test_a_claim_that_failed_beside_a_met_objective_failed_by_itself(run: RunBuilder) -> None:
     run.judge(run.load("chat-10", even_load()), objective())
     report = read_report(run.claim("failed", reason="the answer was empty").session(exit_code=1).folder.path)

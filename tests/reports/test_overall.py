@@ -10,6 +10,7 @@ from instruments.results import ClaimRecord, SessionRecord
 from instruments.slo import State, Verdict
 from reports.exit_codes import VerdictExit
 from reports.judged import Judged
+from reports.laws import Law
 from reports.overall import Evidence, Overall, decide
 from tests.reports.runs import objective
 
@@ -94,6 +95,15 @@ def test_each_state_has_its_exit_code_and_0_is_for_what_holds() -> None:
         Overall.NOTHING_MEASURED: 12,
     }
     assert int(VerdictExit.UNREADABLE) == 2
+
+
+def test_the_reason_says_how_many_more_there_are() -> None:
+    reason = decide(Evidence(session(), [PASSED], [INCONCLUSIVE, MET, INCONCLUSIVE, INCONCLUSIVE]))[1]
+    assert reason.startswith("3 of 4 required objectives undecided: TTFT p95 (chat.ttft) is 0.5 s")
+    assert reason.endswith("the evidence; and 2 more")
+    unkept = [Law(name, "load", State.VIOLATED, "because") for name in ("requests", "drained")]
+    reason = decide(Evidence(session(), [PASSED], [MET], laws=unkept))[1]
+    assert reason == "2 of 2 conservation laws violated: requests on load; because; and 1 more"
 
 
 def test_the_reason_names_the_objective_its_value_and_its_limit() -> None:

@@ -116,6 +116,32 @@ def test_failures_come_before_passes_and_skips_have_their_reasons(met: RunBuilde
     assert "the stack lacks a GPU – 1 of 5 claims" in claims
 
 
+@pytest.mark.parametrize(("at_most", "told"), [(1.2, "? undecided"), (0.001, "✕ failed")])
+def test_a_claim_is_not_called_failed_where_the_data_cannot_tell(
+    run: RunBuilder, at_most: float, told: str
+) -> None:
+    """Ten requests: too few for 1.2 s, and enough to know that not one of them took 1 ms."""
+    journal = run.load("chat-10", [answered(i, 10 * (i + 1)) for i in range(10)])
+    run.judge(journal, objective(at_most=at_most))
+    text = page_of(run.claim("failed").session(exit_code=11)).text
+    claims = text[text.index("By suite file") :]
+    assert f"{told.split()[1]} of 1" in claims
+    assert f"{told} A chat is answered" in claims
+
+
+def test_what_the_place_changed_of_the_catalog_is_told(met: RunBuilder) -> None:
+    left_out = ({"id": "chat.tpot", "why": "for qwen*, this is llama"},)
+    replaced = {"chat.ttft": {"catalog": 0.5, "here": 1.2}}
+    text = page_of(met.session(left_out=left_out, limits_replaced=replaced, overhead_budget_s=0.2)).text
+    for said in (
+        "Not judged here: chat.tpot: for qwen*, this is llama",
+        "Limit of this place: chat.ttft 1.2 s, in the catalog 0.5 s",
+        "Laws on overhead: a budget of 0.2 s at this place, else 0.05 s",
+    ):
+        assert said in text
+    assert "What this place changes" not in page_of(met.session()).text
+
+
 def test_an_incident_shows_what_died_and_the_end_of_its_log(met: RunBuilder) -> None:
     log = "first line\n" + "x" * 20_000 + "\nlast words"
     met.folder.append_incident(IncidentRecord("2026-11-21T06:00:30+00:00", "gateway", "exit code 137", log))

@@ -41,7 +41,14 @@ def gate(run: RunBuilder) -> None:
     run.server("chat-10", clock_error_s=0.02)
     run.folder.append_law(law(State.VIOLATED, expected="100", seen="99"))
     run.folder.append_incident(IncidentRecord("now", "gateway", "exit code 137", "log"))
-    run.claim("skipped").session(gate=True, expected=("chat.ttft", "chat.tpot"), telemetry="Prometheus")
+    run.claim("skipped").session(
+        gate=True,
+        expected=("chat.ttft", "chat.tpot"),
+        telemetry="Prometheus",
+        left_out=({"id": "chat.itl", "why": "for qwen*, this is llama"},),
+        limits_replaced={"chat.ttft": {"catalog": 0.5, "here": 1.2}},
+        overhead_budget_s=0.2,
+    )
 
 
 KINDS: list[Callable[[RunBuilder], Any]] = [met, all_failed, cut_off, gate, RunBuilder.session]

@@ -35,6 +35,7 @@ def test_what_is_not_met_has_its_evidence(run: RunBuilder) -> None:
     assert "- chat.ttft: too few requests to tell: 0 of 10 requests bad where 5 % of all may be;" in text
     assert "49 more requests would decide it loads/chat-10.jsonl" in text
     assert "failed: suites/" not in text  # told already, as the objective
+    assert "1 claim: 1 undecided" in text
 
 
 def test_a_claim_that_failed_by_itself_and_what_died_are_told(met: RunBuilder) -> None:
@@ -60,6 +61,23 @@ def test_a_gates_misses_laws_and_shared_alarms_are_told(run: RunBuilder) -> None
     assert "    - law INCONCLUSIVE: 2 laws on chat-4: nobody told" in told
     assert any("law VIOLATED: generation-tokens on chat-4: expected 1,100, seen 1,099" in one for one in told)
     assert "  1 claim: 1 passed; 0 of 3 conservation laws kept" in told
+
+
+def test_what_the_place_changed_is_told_of_a_run_that_was_met(met: RunBuilder) -> None:
+    met.session(
+        left_out=({"id": "chat.tpot", "why": "for qwen*, this is llama"},),
+        limits_replaced={"chat.ttft": {"catalog": 0.5, "here": 1.2}, "chat.other": {"catalog": 1, "here": 2}},
+        overhead_budget_s=0.2,
+    )
+    told = shown(met)
+    assert told[4:8] == [
+        "  not judged here: chat.tpot: for qwen*, this is llama",
+        "  limit of this place: chat.ttft 1.2 s, in the catalog 0.5 s",
+        "  limit of this place: chat.other 2, in the catalog 1",
+        "  laws on overhead: a budget of 0.2 s at this place, else 0.05 s",
+    ]
+    later = lines(read_report(met.folder.path, {"x": objective()}, objectives_from="o.yaml"))
+    assert not any("chat.tpot" in line or "in the catalog" in line for line in later)
 
 
 def test_no_line_is_wider_than_the_terminal(run: RunBuilder) -> None:

@@ -18,7 +18,15 @@ def verdict(value: float | None, low: float | None, high: float | None, **limit:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(None, "–"), (float("inf"), "–"), (0.0, "0"), (0.12345, "0.1235"), (12489.4, "12489"), (999.96, "1000")],
+    [
+        (None, "–"),
+        (float("inf"), "–"),
+        (0.0, "0"),
+        (0.12345, "0.1235"),
+        (12489.4, "12,489"),
+        (999.94, "999.9"),
+        (999.96, "1,000"),
+    ],
 )
 def test_undefined_is_a_dash_and_never_0(value: float | None, said: str) -> None:
     assert wording.figure(value) == said

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter
 from instruments.catalog import checked
 from instruments.errors import ConfigurationError
 from instruments.slo.objective import ServiceLevelObjective
+from instruments.slo.openslo.promql import bucket_of, gauge_of
 from instruments.slo.openslo.shapes import Metric, Ratio, Sli, Slo, Target
 from instruments.slo.openslo.writing import PREFIX, VERSION, told
 from instruments.statistics.indicators import INDICATORS, QUANTILES
@@ -92,7 +92,8 @@ def _objective(slo: Slo, place: str, slis: Mapping[str, Sli], workload: str | No
             hint="write an SLO for each",
         )
     kept = _kept(slo.metadata.annotations, place)
-    fields: dict[str, Any] = {"id": slo.metadata.name, "description": slo.spec.description}
+    described = slo.spec.description if slo.spec.description.strip() else slo.metadata.name
+    fields: dict[str, Any] = {"id": slo.metadata.name, "description": described}
     if "indicator" in kept:
         fields |= _ours(slo.spec.objectives[0], kept, place)
     else:
@@ -161,17 +162,17 @@ def _of_others(slo: Slo, slis: Mapping[str, Sli], place: str) -> dict[str, Any]:
 
 def _of_buckets(ratio: Ratio, share: float, at: str, place: str) -> dict[str, Any]:
     good, total = (_query(one) for one in (ratio.good, ratio.total))
-    found = re.findall(r"([A-Za-z_:][\w:]*)_bucket\s*\{[^}]*\ble=~?\"(\d[\d.e+-]*)[^\"]*\"[^}]*\}", good)
-    name, bound = found[0] if len(found) == 1 else ("", "")
+    name, bound_s = bucket_of(good, total) or ("", 0.0)
     metric = _metric_of(name)
     indicator = next(
         (one.name for one in INDICATORS.values() if one.histogram and one.metric == metric), None
     )
-    if indicator is None or f"{name}_count" not in total:
+    if indicator is None:
         raise ConfigurationError(
             f"{at}.ratioMetric: nothing here measures it",
-            expected='good: a query of a _bucket{le="…"} of a latency of vLLM, total: one of its _count',
-            seen=good or "no query of good events",
+            expected='good: sum(rate(…_bucket{le="…"}[…])) of a latency of vLLM, total: that of its _count; '
+            "with rate, increase or neither, and nothing else",
+            seen=f"good: {good or 'no query'}; total: {total or 'no query'}",
         )
     statistic = next((one for one in QUANTILES if abs(float(one[1:]) / 100 - share) < 1e-9), None)
     if statistic is None:
@@ -180,13 +181,13 @@ def _of_buckets(ratio: Ratio, share: float, at: str, place: str) -> dict[str, An
             expected=", ".join(f"{float(one[1:]) / 100:g}" for one in QUANTILES),
             seen=f"{share:g}",
         )
-    return {"indicator": indicator, "statistic": statistic, "at_most": float(bound)}
+    return {"indicator": indicator, "statistic": statistic, "at_most": bound_s}
 
 
 def _of_gauge(metric: Metric, entry: Target, at: str, place: str) -> dict[str, Any]:
     query = _query(metric)
-    names = re.findall(r"vllm[:_]\w+", query)
-    ours = _metric_of(names[0]) if len(names) == 1 and "(" not in query else None
+    name = gauge_of(query)
+    ours = None if name is None else _metric_of(name)
     sampled = [one for one in INDICATORS.values() if one.metric == ours and "p95" in one.statistics]
     if ours is None or len(sampled) != 1 or sampled[0].histogram:
         raise ConfigurationError(

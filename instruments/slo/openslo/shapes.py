@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
+from instruments.slo.objective import Number
+
 CAMEL_CASE = ConfigDict(alias_generator=to_camel)
 
 
@@ -56,9 +58,9 @@ class Target:
     __pydantic_config__: ClassVar[ConfigDict] = CAMEL_CASE
 
     op: Literal["lte", "gte", "lt", "gt"] | None = None
-    value: float | None = None
-    target: float | None = None
-    target_percent: float | None = None
+    value: Number | None = None
+    target: Number | None = None
+    target_percent: Number | None = None
 
 
 @dataclass(frozen=True, slots=True)

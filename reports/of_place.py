@@ -1,0 +1,32 @@
+"""What a place changed of the catalog and of the laws, in words: nothing is left out in silence."""
+
+from __future__ import annotations
+
+from instruments.slo.conservation import OVERHEAD_BUDGET_S
+from reports import wording
+from reports.model import SessionReport
+
+
+def changes(report: SessionReport) -> list[str]:
+    """A line for each objective left out and each limit replaced, then the laws' budget of overhead.
+
+    Judged later with other objectives, those of the catalog do not matter any more.
+    """
+    session, said = report.session, []
+    if report.objectives_from is None:
+        said += [f"not judged here: {one['id']}: {one['why']}" for one in session.left_out]
+        said += [
+            f"limit of this place: {name} {_limit(report, name, both['here'])}, "
+            f"in the catalog {_limit(report, name, both['catalog'])}"
+            for name, both in session.limits_replaced.items()
+        ]
+    if (budget_s := session.overhead_budget_s) is not None:
+        own, default = (wording.SECONDS.quantity(one) for one in (budget_s, OVERHEAD_BUDGET_S))
+        said.append(f"laws on overhead: a budget of {own} at this place, else {default}")
+    return said
+
+
+def _limit(report: SessionReport, name: str, limit: float) -> str:
+    """In the unit of the objective's row; of one that was not judged the bare number."""
+    known = (wording.scale(one.objective) for one in report.verdicts if one.objective.id == name)
+    return next(known, wording.PLAIN).quantity(limit)
