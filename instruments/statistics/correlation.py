@@ -20,7 +20,6 @@ FEWEST = 40  # with fewer values nothing is said of their correlation
 # independent runs: what is estimated from noise would only make every interval too wide.
 SURE = 2.5
 FEWEST_BAD = 20  # for correlation among the bad requests to be seen among them
-STRONG = 0.9  # of neighbours: beyond it a run of some hundreds is a few swings, and worth as many
 
 
 def effective_share(values: Sequence[float] | Values) -> float:
@@ -42,8 +41,8 @@ def _inflation(values: Values) -> float:
     variance = float(values.var())
     if variance <= 0:
         return 1.0
-    lag_one = _lag_one(values, variance)
-    geometric = (1 + lag_one) / (1 - min(lag_one, 0.99))
+    together = lag_one(values, variance)
+    geometric = (1 + together) / (1 - min(together, 0.99))
     return min(max(long_run_variance(values) / variance, geometric, 1.0), float(_batch(len(values))))
 
 
@@ -53,7 +52,7 @@ def _correlated(values: Values) -> bool:
     variance = float(values.var()) if n >= FEWEST else 0.0
     if variance <= 0:
         return False
-    if _lag_one(values, variance) * math.sqrt(n) >= SURE:
+    if lag_one(values, variance) * math.sqrt(n) >= SURE:
         return True
     noise = math.sqrt(4 * _batch(n) / (3 * n))  # of the ratio, when nothing is correlated
     return long_run_variance(values) / variance >= 1 + (SURE + 0.5) * noise
@@ -82,10 +81,7 @@ def effective_share_of_bad(values: Sequence[float] | Values, limit: float) -> fl
     n, above = len(array), array > limit
     if n < FEWEST or not (_correlated(ranks(array)) or _correlated(above.astype(np.float64))):
         return 1.0
-    bad, ranked = int(above.sum()), ranks(array)
-    together = _lag_one(ranked, float(ranked.var()))
-    if together > STRONG and len(np.unique(array)) > 2:  # of flags a long row is an outage
-        return (1 - min(together, 0.999)) / (1 + together)
+    bad = int(above.sum())
     if min(bad, n - bad) < FEWEST_BAD:
         rank = n - FEWEST_BAD if bad < FEWEST_BAD else FEWEST_BAD
         above = array > float(np.partition(array, rank - 1)[rank - 1])
@@ -120,7 +116,8 @@ def effective_share_pooled(sizes: Values, bad: Values) -> float:
     return min(1.0, independent / variance) if variance > 0 else 1.0
 
 
-def _lag_one(values: Values, variance: float) -> float:
+def lag_one(values: Values, variance: float) -> float:
+    """The correlation of each value with the next."""
     centred = values - values.mean()
     return float((centred[1:] * centred[:-1]).mean()) / variance
 

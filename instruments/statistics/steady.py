@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from instruments.statistics.correlation import effective_share, ranks
+from instruments.statistics.correlation import effective_share, lag_one, ranks
 
 Values = npt.NDArray[np.float64]
 Trend = Literal["rising", "falling", "changing"]
@@ -22,6 +22,8 @@ FEWEST = 60  # with fewer values no trend is told from chance
 ERROR = 0.01  # of a steady run moving beyond chance; far fewer also move by what is material
 MATERIAL = 0.05  # a change of the middle value by less is no reason to throw a run away, however sure
 LARGEST_CUT = 0.25  # of the values: a longer part is no warm-up but a part of the run
+STRONG = 0.9  # correlation of neighbours, beyond which a run of some hundreds is a few swings
+TENTHS = 10
 GROUP = 5  # values that are averaged before the cut is looked for (White 1997: MSER-5)
 
 
@@ -54,7 +56,19 @@ def steady_part(values: Sequence[float] | Values) -> Steady:
             if size == len(array):
                 return moves
         size //= 2
-    return Steady()
+    return _wanders(array)
+
+
+def _wanders(values: Values) -> Steady:
+    """Values that hang together so much that their level is not known: how far it went, by tenths."""
+    if len(values) < FEWEST or len(np.unique(values)) <= 2:  # of two values a long row is an outage
+        return Steady()
+    ranked = ranks(values)
+    if lag_one(ranked, float(ranked.var())) < STRONG:
+        return Steady()
+    middles = [float(np.median(part)) for part in np.array_split(values, TENTHS)]
+    swing = _swing(_change(min(middles), max(middles)))
+    return Steady() if swing < MATERIAL else Steady(0, "changing", _change(middles[0], middles[-1]), swing)
 
 
 def _settled_from(values: Values, error: float) -> int | None:

@@ -64,3 +64,11 @@ def test_few_values_and_failures_are_borne() -> None:
     assert steady_part(mixed) == Steady()
     dead = np.concatenate([np.random.default_rng(9).random(300), np.full(300, math.inf)])
     assert steady_part(dead).trend == "rising"
+
+
+def test_values_that_hang_together_for_long_have_no_level_that_is_known() -> None:
+    """Lag-1 of 0.97: no trend, and yet the middle of a tenth is far from that of another."""
+    wandering = [steady_part(np.exp(0.5 * autoregressive(600, 0.97, seed))) for seed in range(20)]
+    assert sum(one.trend is not None or one.cut > 0 for one in wandering) >= 19
+    assert all(one.swing > 0.3 for one in wandering if one.trend is not None)
+    assert all(steady_part(np.exp(0.5 * autoregressive(600, 0.5, seed))).swing == 0 for seed in range(20))
