@@ -36,11 +36,12 @@ def evaluate(summary: RunSummary, objective: ServiceLevelObjective, *, family: i
     finding = _doubted(case, _judge(case))
     if finding.too_few:
         finding = _when_it_ended(case) or finding
+    cut = f"; the first {finding.trimmed:,} left out: not steady yet" if finding.trimmed else ""
     return Verdict(
         objective=objective,
         run=summary.name,
         state=finding.state,
-        reason=finding.reason,
+        reason=finding.reason + cut,
         requests=finding.requests,
         bad=finding.bad,
         value=finding.value,

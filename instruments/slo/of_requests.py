@@ -79,8 +79,6 @@ def judge_quantile(case: Case) -> Finding:
     if judged.steady.trend is not None:
         unmoved = judged.state is not State.INCONCLUSIVE
         reason = f"{reason}; {moved(judged.steady)}{', which does not change it' if unmoved else ''}"
-    if judged.steady.cut:
-        reason += f"; the first {len(values) - len(kept):,} left out: not steady yet"
     return Finding(
         judged.state, reason, answer.requests, answer.bad, _finite(value), _finite(low), _finite(high),
         answer.more, answer.effective, len(values) - len(kept), TESTS[case.looks],

@@ -88,6 +88,7 @@ def test_what_was_slow_before_it_settled_is_left_out_and_told() -> None:
     assert verdict.state is State.MET
     assert 50 <= verdict.trimmed <= 300
     assert verdict.requests == 600 - verdict.trimmed
+    assert verdict.reason.count(f"the first {verdict.trimmed} left out") == 1
 
 
 def test_a_failure_is_never_left_out_with_the_warm_up() -> None:
