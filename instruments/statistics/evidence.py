@@ -16,7 +16,7 @@ from functools import lru_cache
 from instruments.statistics.beta import log_above, log_below, log_beta
 
 # The prior is Beta(a, a (1 − p) / p), cut at p: its mean is the bound, its width a few times the bound. With
-# a = 1/2 a p95 at 95 % is decided by 72 good requests, where one planned look needs 59.
+# a = 1/2 it takes 72 good requests for evidence of 20 at p95, where one planned look at 95 % needs 59.
 PRIOR = 0.5
 _LEAST = 1e-9  # of shares that are looked at
 
