@@ -1,0 +1,85 @@
+"""The exporter's HTTP server: GET /metrics and GET /health, bounded in time and in number."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+AT_ONCE = 16  # scrapes; more are turned away, since a scrape takes milliseconds
+CLIENT_BOUND_S = 10.0
+
+Answer = tuple[int, str, bytes]  # status, content type, body
+
+
+def metrics(text: bytes) -> Answer:
+    """A page of metrics."""
+    return 200, "text/plain; version=0.0.4; charset=utf-8", text
+
+
+def words(status: int, word: str) -> Answer:
+    """A short answer as JSON."""
+    return status, "application/json", json.dumps({"status": word}).encode() + b"\n"
+
+
+class Server(ThreadingHTTPServer):
+    """Answers `pages` by path, each request on a thread of its own that ends with the process."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, host: str, port: int, pages: dict[str, Callable[[], Answer]]) -> None:
+        """Bind. Raises OSError when the port is taken."""
+        self.pages = pages
+        self._room = threading.BoundedSemaphore(AT_ONCE)
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        super().__init__((host, port), _Handler)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self.server_address[:2]
+        return f"http://{f'[{host!s}]' if ':' in str(host) else host!s}:{port}"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve it, if there is room for one more."""
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """On the request's own thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that leaves early is no news; a mistake of ours is."""
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    timeout = CLIENT_BOUND_S
+    server_version = "vllm-slo-exporter"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        page = self.server.pages.get(self.path.partition("?")[0])
+        status, kind, body = page() if page else words(404, "not found")
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """A scrape is no event."""

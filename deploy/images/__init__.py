@@ -1,0 +1,1 @@
+"""Container images: their files, their locks cut from requirements.lock, and how they are built."""

@@ -1,0 +1,1 @@
+"""The watchdog: keeps engine, gateway and exporter running on a host where nothing better does."""
