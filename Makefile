@@ -1,9 +1,13 @@
 # Thin on purpose: the work is in deploy/setup (Python, standard library only). `make` alone lists the targets.
 # Everything is installed inside the clone; a second `make setup` finds its stamps and touches no network.
 
-# Which parts `setup`, `test` and `smoke` install. A simulated engine needs neither vLLM nor a model.
-PARTS ?= $(if $(findstring simulator,$(ARGS)),suite monitoring,suite engine monitoring model)
+# Which parts `setup` installs, and which each target that needs some. A simulated engine needs no vLLM and no model.
+ENGINE_PARTS := $(if $(findstring simulator,$(ARGS)),,engine model)
+HOST_PARTS := nginx stub
+TEST_PARTS := redis kubernetes
 ARGS ?=
+# The profile of `make stack`.
+ENV ?= host
 
 # -B: the system's Python may be another than .venv's, and need not leave bytecode in the tree.
 SETUP := deploy/setup/python -B -m deploy.setup
@@ -15,24 +19,41 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test smoke report lint types calibrate bench bench-gate lock clean
+.PHONY: help setup test smoke stack stack-down stack-status report lint types calibrate bench bench-gate lock clean
 
 help: ## this list
 	@echo "vllm-slo: performance verification and service level objectives for vLLM"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-19s %s\n", $$1, $$2 }'
 	@echo
-	@echo "  ARGS='...' goes to pytest (make smoke ARGS='-x --engine simulator'); PARTS='suite engine' narrows the set-up."
+	@echo "  ARGS='...' goes to pytest (make smoke ARGS='-x --engine simulator') or to the stack (make stack ARGS='--engine simulator')."
+	@echo "  ENV=a6000 names the stack's profile (default: host). PARTS='suite engine' narrows the set-up."
 	@echo "  VLLM_SLO_DEVICE=cpu|cuda overrules the choice of the engine's build. PYTHON=... names the Python of the set-up."
 
-setup: ## install all parts inside the clone: suite, engine, monitoring, model
+# PARTS='...' narrows what these install.
+setup test: PARTS ?= suite $(ENGINE_PARTS) monitoring $(HOST_PARTS) $(TEST_PARTS)
+smoke: PARTS ?= suite $(ENGINE_PARTS) monitoring $(if $(findstring --env,$(ARGS)),$(HOST_PARTS))
+stack: PARTS ?= suite $(ENGINE_PARTS) monitoring $(HOST_PARTS)
+
+setup: ## install all parts inside the clone: suite, engine, model, monitoring, nginx, stub, redis, kubernetes
 	@$(SETUP) $(PARTS)
 
 test: setup ## the project's own tests: no GPU, no cluster, minutes
 	$(PYTHON_ENV) -m pytest tests --basetemp=.cache/tmp/pytest $(ARGS)
 
-smoke: setup ## a real stack on this machine, checked end to end
-	$(PYTHON_ENV) -m pytest -m smoke $(ARGS)
+smoke: ## a real stack on this machine, checked end to end; the one of `make stack` where it is up
+	@$(SETUP) $(PARTS)
+	$(PYTHON_ENV) -m pytest -m smoke $(if $(filter --env% --engine%,$(ARGS)),,--env=$$($(PYTHON_ENV) -m environments which)) $(ARGS)
+
+stack: ## the host stack, kept up in the background: vLLM, gateway, NGINX, monitoring, GPU exporter
+	@$(SETUP) $(PARTS)
+	@$(PYTHON_ENV) -m environments up --env=$(ENV) $(ARGS)
+
+stack-down: ## take it down
+	@$(PYTHON_ENV) -m environments down
+
+stack-status: ## what is up, where, and where its key lies
+	@$(PYTHON_ENV) -m environments status
 
 report: ## Allure pages of the newest run, in results/latest/allure-report (needs node)
 	@$(SETUP) report

@@ -218,6 +218,8 @@ def _missing(
     missing = {
         "gateway": "an attached stack's gateway is not known to this suite",
         "gateway_metrics": "an attached stack's gateway metrics are not known to this suite",
+        "ingress": "what stands before an attached stack is not known to this suite",
+        "exporter": "no GPU exporter was named for the attached stack",
         "limiter": "the rate limits of an attached stack are not known",
         "alertmanager": "no Alertmanager was named for the attached stack",
         "exclusive": "other clients may use an attached stack: its counters are not ours alone",

@@ -13,15 +13,23 @@ ROOT = Path(__file__).resolve().parent.parent
 MONITORING = ROOT / ".cache" / "monitoring" / "monitoring.json"
 ENGINE = ROOT / ".engine" / "engine.json"
 MODELS = ROOT / ".cache" / "models"
+NGINX = ROOT / ".cache" / "nginx" / "programs.json"
+REDIS = ROOT / ".cache" / "redis" / "programs.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """A program, its version, and the folder that it must be started in, if any."""
+    """A program, its version, the folder that it must be started in, if any, and where its libraries lie."""
 
     path: Path
     version: str
     cwd: Path | None = None
+    libraries: str | None = None  # for LD_LIBRARY_PATH
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it must be started with."""
+        return {"LD_LIBRARY_PATH": self.libraries} if self.libraries else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +44,28 @@ class EngineEnvironment:
 
 def find_monitoring(name: str, *aliases: str) -> Binary | None:
     """A monitoring program that set-up unpacked, or one on PATH; None when there is neither."""
+    return _found(MONITORING, name, *aliases)
+
+
+def find_nginx() -> Binary | None:
+    """NGINX as set-up unpacked it, or the machine's; None when there is neither."""
+    return _found(NGINX, "nginx")
+
+
+def find_redis() -> Binary | None:
+    """redis-server as set-up unpacked it, or the machine's; None when there is neither."""
+    return _found(REDIS, "redis-server")
+
+
+def _found(description: Path, name: str, *aliases: str) -> Binary | None:
     try:
-        entry = json.loads(MONITORING.read_text()).get(name)
+        entry = json.loads(description.read_text()).get(name)
     except (OSError, ValueError):
         entry = None
     if entry and (ROOT / entry["path"]).is_file():
         cwd = ROOT / entry["cwd"] if entry.get("cwd") else None
-        return Binary(ROOT / entry["path"], entry["version"], cwd)
+        places = ":".join(str(ROOT / place) for place in entry.get("libraries", ()))
+        return Binary(ROOT / entry["path"], entry["version"] or "unknown", cwd, places or None)
     found = next((path for one in (name, *aliases) if (path := shutil.which(one))), None)
     return Binary(Path(found), "unknown") if found else None
 

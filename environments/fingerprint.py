@@ -13,6 +13,8 @@ from pathlib import Path
 from environments.binaries import ROOT
 from environments.profile import Profile
 
+WHOLLY_READ_BYTES = 67_108_864  # weights of a real model would take minutes to read
+
 
 def machine_fingerprint() -> dict[str, str]:
     """What this machine and this client are."""
@@ -34,6 +36,12 @@ def profile_fingerprint(profile: Profile) -> dict[str, str]:
     """What the profile asks for."""
     asked = hashlib.sha256(repr(sorted(asdict(profile).items())).encode()).hexdigest()[:16]
     found = {"profile.name": profile.name, "profile.sha256": asked}
+    if profile.ingress is not None and profile.ingress.kind != "none":
+        limits = profile.ingress
+        found["ingress.rate"] = (
+            f"{limits.rate}, burst {limits.burst}, {limits.streams} open, then {limits.reject_code}"
+        )
+        found["ingress.own_rate"] = f"{limits.own_rate} for {', '.join(limits.own_addresses) or 'nobody'}"
     if profile.engine is not None:
         found["engine.kind"] = profile.engine.kind
         found["engine.model"] = profile.engine.model
@@ -44,11 +52,13 @@ def profile_fingerprint(profile: Profile) -> dict[str, str]:
 
 
 def model_fingerprint(folder: Path) -> str:
-    """A hash over the files of a model, names included."""
+    """A hash over the files of a model, names included; of a file above 64 MiB over its size alone."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+            size = path.stat().st_size
+            digest.update(path.name.encode() + b"\0")
+            digest.update(path.read_bytes() if size <= WHOLLY_READ_BYTES else f"{size} bytes".encode())
     return digest.hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""A whole stack as child processes on loopback: engine, gateway, Prometheus, Alertmanager."""
+"""A whole stack as child processes on loopback: engines, gateway, ingress, exporter, monitoring."""
 
 from __future__ import annotations
 
@@ -6,46 +6,36 @@ import os
 import secrets
 import shutil
 import ssl
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
-import yaml
 
-from environments.binaries import ROOT
 from environments.certificates import Certificates, make_certificates
 from environments.engine import Engine, start_engine
+from environments.exporter import STUB_NOTE, Exporter, start_exporter
 from environments.fingerprint import machine_fingerprint, profile_fingerprint
-from environments.monitoring import Monitoring, start_monitoring, wait_for_monitoring
-from environments.ports import take_port
-from environments.process import Process
-from environments.profile import EngineProfile, Profile
+from environments.gateway import KEY_NAMES, Gateway, start_gateway
+from environments.ingress import start_ingress
+from environments.monitoring import start_monitoring
+from environments.parts import Parts
+from environments.preflight import check_place
+from environments.profile import Profile
 from environments.provider import SIMULATED_NOTE, Say, Secret, Stack, StackNotReady, is_simulated
-from environments.readiness import answers, wait_until
-
-KEY_NAMES = ("suite", "second", "limited")
-ANONYMOUS_LIMIT = "20/second"
-GATEWAY_BOUND_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Gateway:
-    url: str
-    metrics_url: str
-    process: Process
+from environments.ready import wait_for_all
 
 
 @contextmanager
 def local_stack(profile: Profile, folder: Path, say: Say) -> Iterator[Stack]:
     """Start all of it, yield it when it is ready, and leave no process behind, whatever happens."""
     assert profile.engine is not None  # noqa: S101 - the profile was checked
+    check_place(profile)
     private, logs = folder / "stack", folder / "logs"
     private.mkdir(parents=True, exist_ok=True)
+    private.chmod(0o700)  # keys of certificates lie in it, and settings
     keys = {name: Secret(f"sk-{name}-{secrets.token_urlsafe(24)}") for name in (*KEY_NAMES, "engine")}
     if profile.engine.kind == "external":
         keys["engine"] = Secret(os.environ.get("ENGINE_API_KEY", ""))
@@ -53,147 +43,60 @@ def local_stack(profile: Profile, folder: Path, say: Say) -> Iterator[Stack]:
     with ExitStack() as cleanup:
         # Its key, configuration and time series are for this run only; logs and records stay.
         cleanup.callback(shutil.rmtree, private, ignore_errors=True)
-
-        def own(process: Process) -> Process:
-            cleanup.callback(process.stop)
-            return process
-
-        began = time.monotonic()
-        engine = start_engine(profile.engine, profile.ports, keys["engine"], private, logs)
-        for process in engine.components:
-            own(process)
-        gateway = _start_gateway(profile, engine, keys, certificates, private, logs)
-        own(gateway.process)
-        targets = {"engine": _address(engine.url), "gateway": _address(gateway.metrics_url)}
-        monitoring = start_monitoring(profile, private / "monitoring", logs, targets)
-        for part in monitoring.components:
-            cleanup.callback(part.stop)
-        startup_s = _wait(profile.engine, engine, gateway, monitoring, certificates, say, began)
-        if profile.engine.kind == "external" and _serves_simulated(gateway, keys["suite"], certificates):
-            engine = replace(engine, simulated=True)
-        yield _stack(profile, engine, gateway, monitoring, keys, certificates, startup_s)
+        parts, began_s = _start(profile, keys, certificates, private, logs, cleanup)
+        context = ssl.create_default_context(cafile=str(certificates.authority))
+        startup_s = wait_for_all(profile, parts, context, say, began_s)
+        if profile.engine.kind == "external" and _serves_simulated(parts.url, keys["suite"], context):
+            parts = replace(parts, engine=replace(parts.engine, simulated=True))
+        yield _stack(profile, parts, keys, certificates, startup_s)
 
 
-def _start_gateway(
+def _start(
     profile: Profile,
-    engine: Engine,
     keys: dict[str, Secret],
     certificates: Certificates,
     private: Path,
     logs: Path,
-) -> _Gateway:
-    port = take_port(profile.ports.gateway, "gateway")
-    metrics_port = take_port(profile.ports.gateway_metrics, "gateway's metrics")
-    limited = profile.gateway
-    entries: list[dict[str, Any]] = [
-        {"name": name, "key_env": f"GATEWAY_KEY_{name.upper()}"} for name in KEY_NAMES
-    ]
-    entries[-1]["limit"] = f"{limited.limited_requests} per {limited.limited_window_s} second"
-    settings: dict[str, Any] = {
-        "listen": {"host": "127.0.0.1", "port": port},
-        "metrics": {"host": "127.0.0.1", "port": metrics_port},
-        "tls": {"certificate": str(certificates.chain), "private_key": str(certificates.key)},
-        "upstream": {"url": engine.url, "api_key_env": "ENGINE_API_KEY"},
-        "keys": entries,
-        "limits": {"anonymous": ANONYMOUS_LIMIT},
-    }
-    config = private / "gateway.yaml"
-    config.write_text(yaml.safe_dump(_merged(settings, profile.gateway.settings), sort_keys=False))
-    environment = {f"GATEWAY_KEY_{name.upper()}": keys[name] for name in KEY_NAMES}
-    process = Process.start(
-        "gateway",
-        [sys.executable, "-m", "deploy.gateway", "--config", config],
-        log=logs / "gateway.log",
-        cwd=ROOT,
-        environment={**environment, "ENGINE_API_KEY": keys["engine"]},
-    )
-    return _Gateway(f"https://localhost:{port}", f"http://127.0.0.1:{metrics_port}/metrics", process)
-
-
-def _wait(
-    profile: EngineProfile,
-    engine: Engine,
-    gateway: _Gateway,
-    monitoring: Monitoring,
-    certificates: Certificates,
-    say: Say,
-    began: float,
-) -> dict[str, float]:
-    """Wait for each part in turn; they start side by side. Seconds from the beginning to ready."""
-    ready_s: dict[str, float] = {}
-    parts = (*engine.components, gateway.process)
-    say(f"engine ({profile.kind}) is starting")
-    with httpx.Client(trust_env=False) as plain, _client(certificates) as trusting:
-        wait_until(
-            answers(f"{engine.url}/health", plain),
-            f"the engine's {engine.url}/health answers 200",
-            bound_s=profile.ready_timeout_s,
-            components=parts,
-            hint="a longer engine.ready_timeout_s in the profile, or read logs/engine.log of this run",
-        )
-        ready_s["engine"] = time.monotonic() - began
-        say(f"engine ready after {ready_s['engine']:.1f} s")
-        wait_until(
-            answers(f"{gateway.url}/ready", trusting),
-            f"the gateway's {gateway.url}/ready answers 200",
-            bound_s=GATEWAY_BOUND_S,
-            components=parts,
-        )
-        ready_s["gateway"] = time.monotonic() - began
-        if monitoring.prometheus_url:
-            wait_for_monitoring(monitoring, {"engine", "gateway"}, plain)
-            ready_s["monitoring"] = time.monotonic() - began
-            say(f"gateway and monitoring ready after {ready_s['monitoring']:.1f} s")
-    return ready_s
-
-
-def _stack(
-    profile: Profile,
-    engine: Engine,
-    gateway: _Gateway,
-    monitoring: Monitoring,
-    keys: dict[str, Secret],
-    certificates: Certificates,
-    startup_s: dict[str, float],
-) -> Stack:
+    cleanup: ExitStack,
+) -> tuple[Parts, float]:
+    """Start every part side by side; each is stopped by `cleanup`. With the instant of the beginning."""
     assert profile.engine is not None  # noqa: S101 - the profile was checked
-    missing: dict[str, str] = {}
-    if monitoring.prometheus_url is None:
-        missing["prometheus"] = monitoring.note or "no Prometheus"
-    if monitoring.alertmanager_url is None:
-        missing["alertmanager"] = monitoring.note or "no Alertmanager"
-    notes = [monitoring.note] if monitoring.note else []
-    if engine.simulated:
-        notes.append(SIMULATED_NOTE)
-    facts = {**machine_fingerprint(), **profile_fingerprint(profile), **engine.fingerprint}
-    return Stack(
-        environment=profile.name,
-        base_url=gateway.url,
-        model=profile.engine.model,
-        keys=keys,
-        ca_bundle=certificates.authority,
-        engine_url=engine.url,
-        gateway_metrics_url=gateway.metrics_url,
-        prometheus_url=monitoring.prometheus_url,
-        alertmanager_url=monitoring.alertmanager_url,
-        missing=missing,
-        components=(*engine.components, gateway.process),
-        watchers=monitoring.components,
-        fingerprint={**facts, **{f"{name}.version": found for name, found in monitoring.versions}},
-        engine="simulator" if engine.simulated else "vllm",
-        simulated=engine.simulated,
-        max_model_len=profile.engine.max_model_len,
-        limited_key=("limited", profile.gateway.limited_requests, profile.gateway.limited_window_s),
-        startup_s=startup_s,
-        notes=notes,
-    )
+    began_s = time.monotonic()
+    engine = start_engine(profile.engine, profile.ports, keys["engine"], private, logs)
+    for process in engine.components:
+        cleanup.callback(process.stop)
+    before = profile.ingress is not None and profile.ingress.kind != "none"
+    own_tls = None if before else certificates
+    gateway = start_gateway(profile, engine.urls, keys, own_tls, private, logs)
+    cleanup.callback(gateway.process.stop)
+    ingress = start_ingress(profile, gateway.url, certificates, private, logs)
+    if ingress is not None:
+        cleanup.callback(ingress.process.stop)
+    exporter = start_exporter(profile.exporter, profile.ports, private, logs)
+    if exporter is not None:
+        cleanup.callback(exporter.process.stop)
+    targets = _targets(engine, gateway, exporter)
+    monitoring = start_monitoring(profile, private / "monitoring", logs, targets)
+    for part in monitoring.components:
+        cleanup.callback(part.stop)
+    return Parts(engine, gateway, ingress, exporter, monitoring, tuple(targets)), began_s
 
 
-def _serves_simulated(gateway: _Gateway, key: Secret, certificates: Certificates) -> bool:
+def _targets(engine: Engine, gateway: Gateway, exporter: Exporter | None) -> dict[str, str | Sequence[str]]:
+    """What Prometheus scrapes, by job: host:port, of several engines a list."""
+    engines = [_address(url) for url in engine.urls]
+    return {
+        "engine": engines[0] if len(engines) == 1 else engines,
+        "gateway": _address(gateway.metrics_url),
+        **({"exporter": _address(exporter.metrics_url)} if exporter else {}),
+    }
+
+
+def _serves_simulated(url: str, key: Secret, context: ssl.SSLContext) -> bool:
     """What an engine that we did not start says it is; one that lists no models is asked for nothing else."""
-    with _client(certificates) as client:
+    with httpx.Client(verify=context, trust_env=False) as client:
         answer = client.get(
-            f"{gateway.url}/v1/models", headers={"Authorization": f"Bearer {key.reveal()}"}, timeout=10.0
+            f"{url}/v1/models", headers={"Authorization": f"Bearer {key.reveal()}"}, timeout=10.0
         )
     if answer.status_code != 200:
         raise StackNotReady(
@@ -204,19 +107,79 @@ def _serves_simulated(gateway: _Gateway, key: Secret, certificates: Certificates
     return is_simulated(answer.json()["data"])
 
 
-def _client(certificates: Certificates) -> httpx.Client:
-    context = ssl.create_default_context(cafile=str(certificates.authority))
-    return httpx.Client(verify=context, trust_env=False)
+def _stack(
+    profile: Profile,
+    parts: Parts,
+    keys: dict[str, Secret],
+    certificates: Certificates,
+    startup_s: dict[str, float],
+) -> Stack:
+    assert profile.engine is not None  # noqa: S101 - the profile was checked
+    engine, gateway, ingress, monitoring = parts.engine, parts.gateway, parts.ingress, parts.monitoring
+    return Stack(
+        environment=profile.name,
+        base_url=parts.url,
+        model=profile.engine.model,
+        keys=keys,
+        ca_bundle=certificates.authority,
+        engine_url=engine.url,
+        engine_urls=engine.urls,
+        gateway_url=gateway.url,
+        gateway_metrics_url=gateway.metrics_url,
+        ingress_url=ingress.url if ingress else None,
+        ingress_http_url=ingress.http_url if ingress else None,
+        exporter_url=parts.exporter.metrics_url if parts.exporter else None,
+        prometheus_url=monitoring.prometheus_url,
+        alertmanager_url=monitoring.alertmanager_url,
+        alert_receiver_url=monitoring.receiver_url,
+        scraped=parts.jobs if monitoring.prometheus_url else (),
+        limiter_code=profile.ingress.reject_code if ingress and profile.ingress else 429,
+        missing=_missing(parts),
+        components=parts.serving,
+        watchers=parts.watching,
+        fingerprint=_facts(profile, parts),
+        engine="simulator" if engine.simulated else "vllm",
+        simulated=engine.simulated,
+        max_model_len=profile.engine.max_model_len,
+        limited_key=("limited", profile.gateway.limited_requests, profile.gateway.limited_window_s),
+        startup_s=startup_s,
+        notes=_notes(parts),
+    )
+
+
+def _missing(parts: Parts) -> dict[str, str]:
+    """Capability -> why this stack lacks it."""
+    missing: dict[str, str] = {}
+    if parts.monitoring.prometheus_url is None:
+        missing["prometheus"] = parts.monitoring.note or "no Prometheus"
+    if parts.monitoring.alertmanager_url is None:
+        missing["alertmanager"] = parts.monitoring.note or "no Alertmanager"
+    if parts.ingress is None:
+        missing["ingress"] = "nothing stands before the gateway"
+    if parts.exporter is None:
+        missing["exporter"] = "no GPU exporter"
+    if len(parts.engine.urls) > 1:
+        missing["engine_metrics"] = (
+            f"{len(parts.engine.urls)} engines: the counters of one are not all of them"
+        )
+    return missing
+
+
+def _notes(parts: Parts) -> list[str]:
+    notes = [parts.monitoring.note] if parts.monitoring.note else []
+    if parts.engine.simulated:
+        notes.append(SIMULATED_NOTE)
+    if parts.exporter and parts.exporter.readings:
+        notes.append(STUB_NOTE)
+    return notes
+
+
+def _facts(profile: Profile, parts: Parts) -> dict[str, str]:
+    facts = {**machine_fingerprint(), **profile_fingerprint(profile), **parts.engine.fingerprint}
+    if parts.ingress:
+        facts |= parts.ingress.fingerprint
+    return {**facts, **{f"{name}.version": found for name, found in parts.monitoring.versions}}
 
 
 def _address(url: str) -> str:
     return url.partition("//")[2].partition("/")[0]
-
-
-def _merged(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
-    """The profile's settings over ours, block by block."""
-    merged = dict(ours)
-    for name, value in theirs.items():
-        below = merged.get(name)
-        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,11 +20,17 @@ from environments.process import Process
 from environments.profile import IMAGES, Profile
 from environments.provider import Component
 from environments.readiness import answers, wait_until
+from instruments.errors import ConfigurationError
 
-RULES = ROOT / "deploy" / "monitoring" / "rules"
+OURS = ROOT / "deploy" / "monitoring"
+RULES = OURS / "rules"
 READY_BOUND_S = 30.0
 # Discovery looks every 5 s, so a target that came up just after a look is seen 5 s later.
 TARGETS_BOUND_S = 30.0
+
+
+# Job -> host:port, of several replicas all of them.
+Targets = Mapping[str, str | Sequence[str]]
 
 
 class Part(Component, Protocol):
@@ -42,12 +49,13 @@ class Monitoring:
 
     prometheus_url: str | None = None
     alertmanager_url: str | None = None
+    receiver_url: str | None = None  # GET: the alerts that were delivered, as a list of JSON objects
     components: tuple[Part, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     note: str | None = None
 
 
-def start_monitoring(profile: Profile, folder: Path, logs: Path, targets: Mapping[str, str]) -> Monitoring:
+def start_monitoring(profile: Profile, folder: Path, logs: Path, targets: Targets) -> Monitoring:
     """Start both, as binaries or containers. `targets` maps a job to host:port; none need be up yet."""
     mode, ports = profile.monitoring, profile.ports
     if mode == "none":
@@ -57,18 +65,25 @@ def start_monitoring(profile: Profile, folder: Path, logs: Path, targets: Mappin
         return Monitoring(note=f"no Prometheus ({mode}): metrics are scraped directly, no alert is evaluated")
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[Part] = []
-    alert_port = take_port(ports.alertmanager, "Alertmanager") if found["alertmanager"] else None
-    with ExitStack() as undo:  # when Prometheus cannot be started, Alertmanager does not stay
+    port = take_port(ports.prometheus, "Prometheus")
+    alert_port = receiver_url = None
+    with ExitStack() as undo:  # when one cannot be started, those before it do not stay
         if found["alertmanager"]:
-            config = _write(folder / "alertmanager.yml", alertmanager_config())
+            receiver_port = take_port(ports.alert_receiver, "alert receiver")
+            parts.append(_start_receiver(receiver_port, logs))
+            undo.callback(parts[-1].stop)
+            receiver_url = f"http://127.0.0.1:{receiver_port}/alerts"
+            alert_port = take_port(ports.alertmanager, "Alertmanager")
+            config = _write(folder / "alertmanager.yml", alertmanager_config(receiver_url))
             arguments = [f"--config.file={config}", f"--storage.path={folder / 'alertmanager'}"]
             arguments += [f"--web.listen-address=127.0.0.1:{alert_port}", "--cluster.listen-address="]
             parts.append(found["alertmanager"][0](arguments, folder, logs / "alertmanager.log"))
             undo.callback(parts[-1].stop)
-        port = take_port(ports.prometheus, "Prometheus")
         for rules in RULES.glob("*.yml"):  # copied: a container sees this folder and no other
             shutil.copy(rules, folder)
-        config = _write(folder / "prometheus.yml", prometheus_config(targets, alert_port))
+        jobs: Targets = {**targets, "prometheus": f"127.0.0.1:{port}"}
+        stub = profile.exporter.kind == "stub"
+        config = _write(folder / "prometheus.yml", prometheus_config(jobs, alert_port, stub=stub))
         arguments = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'prometheus'}"]
         arguments += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
         parts.append(found["prometheus"][0](arguments, folder, logs / "prometheus.log"))
@@ -76,10 +91,17 @@ def start_monitoring(profile: Profile, folder: Path, logs: Path, targets: Mappin
     return Monitoring(
         prometheus_url=f"http://127.0.0.1:{port}",
         alertmanager_url=f"http://127.0.0.1:{alert_port}" if alert_port else None,
+        receiver_url=receiver_url,
         components=tuple(parts),
         versions=tuple((name, program[1]) for name, program in found.items() if program),
         note=None if found["alertmanager"] else "no Alertmanager: alerts are evaluated, not delivered",
     )
+
+
+def _start_receiver(port: int, logs: Path) -> Process:
+    command = [sys.executable, "-m", "deploy.monitoring.receiver", "--port", str(port)]
+    command += ["--file", str(logs / "alerts.jsonl")]
+    return Process.start("alert_receiver", command, log=logs / "alert_receiver.log", cwd=ROOT)
 
 
 def _program(name: Literal["prometheus", "alertmanager"], profile: Profile) -> tuple[Start, str] | None:
@@ -99,25 +121,45 @@ def _program(name: Literal["prometheus", "alertmanager"], profile: Profile) -> t
     return None
 
 
-def prometheus_config(targets: Mapping[str, str], alert_port: int | None) -> dict[str, Any]:
-    """Everything is scraped and evaluated each second; the job's name is that of the component."""
-    config: dict[str, Any] = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "900ms", "evaluation_interval": "1s"},
-        "rule_files": sorted(path.name for path in RULES.glob("*.yml")),
-        "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": [target]}]} for job, target in targets.items()
-        ],
-    }
+def prometheus_config(targets: Targets, alert_port: int | None, *, stub: bool = False) -> dict[str, Any]:
+    """The jobs of deploy/monitoring/prometheus at our addresses, scraped and evaluated each second.
+
+    With `stub` the exporter's target says that it reads a stub on purpose. ConfigurationError for a job that
+    is not among those that rules and panels know.
+    """
+    config: dict[str, Any] = yaml.safe_load((OURS / "prometheus" / "prometheus.yml").read_text())
+    known = {job["job_name"]: job for job in config["scrape_configs"]}
+    if unknown := sorted(targets.keys() - known.keys()):
+        raise ConfigurationError(
+            "a target of a job that no rule knows", expected=", ".join(known), seen=", ".join(unknown)
+        )
+    for name, job in known.items():
+        del job["file_sd_configs"]
+        if name in targets:
+            at = targets[name]
+            job["static_configs"] = [{"targets": [at] if isinstance(at, str) else [*at]}]
+    if stub and "exporter" in targets:
+        known["exporter"]["static_configs"][0]["labels"] = {"readings": "stub"}
+    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "900ms", "evaluation_interval": "1s"}
+    config["rule_files"] = sorted(path.name for path in RULES.glob("*.yml"))
+    config["scrape_configs"] = [job for name, job in known.items() if name in targets]
+    del config["alerting"]
     if alert_port is not None:
         managers = [{"static_configs": [{"targets": [f"127.0.0.1:{alert_port}"]}]}]
         config["alerting"] = {"alertmanagers": managers}
     return config
 
 
-def alertmanager_config() -> dict[str, Any]:
-    """Alerts are kept for whoever asks; nobody is notified from a test stack."""
-    route = {"receiver": "none", "group_wait": "0s", "group_interval": "1s", "group_by": ["alertname"]}
-    return {"route": route, "receivers": [{"name": "none"}]}
+def alertmanager_config(receiver_url: str) -> dict[str, Any]:
+    """The routes and inhibitions of deploy/monitoring/alertmanager, at once and to our receiver alone."""
+    config: dict[str, Any] = yaml.safe_load((OURS / "alertmanager" / "alertmanager.yml").read_text())
+    for route in (config["route"], *config["route"]["routes"]):
+        route |= {"group_wait": "0s", "group_interval": "1s"}
+    webhook = {"url": receiver_url, "send_resolved": True}
+    config["receivers"] = [
+        {"name": one["name"], "webhook_configs": [dict(webhook)]} for one in config["receivers"]
+    ]
+    return config
 
 
 def wait_for_monitoring(monitoring: Monitoring, jobs: set[str], client: httpx.Client) -> float:
@@ -127,20 +169,22 @@ def wait_for_monitoring(monitoring: Monitoring, jobs: set[str], client: httpx.Cl
     parts: tuple[Component, ...] = monitoring.components
     waited_s = 0.0
     for url in filter(None, (monitoring.prometheus_url, monitoring.alertmanager_url)):
-        waited_s += wait_until(
-            answers(f"{url}/-/ready", client),
-            f"{url}/-/ready answers",
-            bound_s=READY_BOUND_S,
-            components=parts,
-        )
+        ready = answers(f"{url}/-/ready", client)
+        waited_s += wait_until(ready, f"{url}/-/ready answers", bound_s=READY_BOUND_S, components=parts)
+    if monitoring.receiver_url is not None:
+        taken = answers(monitoring.receiver_url, client)
+        waited_s += wait_until(taken, "alerts are taken", bound_s=READY_BOUND_S, components=parts)
 
     def targets_up() -> str | None:
         try:
             found = client.get(f"{monitoring.prometheus_url}/api/v1/targets", timeout=5.0).json()
         except (httpx.HTTPError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
-        health = {one["labels"]["job"]: one["health"] for one in found["data"]["activeTargets"]}
-        down = {job: health.get(job, "not discovered") for job in jobs if health.get(job) != "up"}
+        health = dict.fromkeys(jobs, "not discovered")
+        for one in found["data"]["activeTargets"]:  # of several replicas the worst
+            if one["health"] != "up" or health.get(one["labels"]["job"]) == "not discovered":
+                health[one["labels"]["job"]] = one["health"]
+        down = {job: health[job] for job in jobs if health[job] != "up"}
         return f"not up: {down}" if down else None
 
     return waited_s + wait_until(

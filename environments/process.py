@@ -16,6 +16,7 @@ from environments.provider import MissingBinary, Secret, StackDied
 WARDEN = Path(__file__).with_name("warden.py")
 # What a process of ours may know of the caller's environment; keys and proxies are not among it.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "TMPDIR")
+LEFT_BOUND_S = 2.0
 
 
 class Process:
@@ -113,3 +114,29 @@ class Process:
         if self._warden.poll() is None:
             self._warden.kill()
             self._warden.wait(5.0)
+        if (self._warden.returncode or 0) < 0 and self.pid is not None:
+            _end_session(self.pid)
+
+
+def _end_session(leader: int) -> None:
+    """Kill what a program left whose warden was killed: the kernel ended the program, and not its children.
+
+    While the leader lives nobody is touched: ours died with its warden, so it would be somebody else.
+    """
+    bound = time.monotonic() + LEFT_BOUND_S
+    while (left := _session(leader)) and time.monotonic() < bound:
+        for pid in left if leader not in left else ():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _session(leader: int) -> list[int]:
+    """The living processes of a session; none where there is no /proc."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError):
+            state, _, _, session = entry.read_text().rpartition(")")[2].split()[:4]
+            if int(session) == leader and state not in ("Z", "X"):
+                found.append(int(entry.parent.name))
+    return found

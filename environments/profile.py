@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from instruments.errors import ConfigurationError
 
@@ -17,6 +18,7 @@ IMAGES: dict[Literal["prometheus", "alertmanager"], str] = {
 }
 PROFILES = Path(__file__).with_name("profiles")
 Port = Annotated[int, Field(ge=0, le=65535)]
+Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}/(second|minute)$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,12 @@ class EngineProfile:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     kind: Literal["vllm", "simulator", "external"]
-    model: str = "tiny"
+    model: str = "tiny"  # the name that it serves; without `weights` also the folder that set-up made
+    weights: Path | None = None  # folder of the real model; null: the tiny one, whose weights mean nothing
     max_model_len: int = 1024
+    replicas: Annotated[int, Field(ge=1, le=16)] = 1  # engines behind the gateway, alike
+    gpus: Annotated[int, Field(ge=0)] = 0  # that the replicas need together; fewer here is an error at once
+    settings: Path | None = None  # of deploy.engine, in the clone: the engine is started as they say
     arguments: tuple[str, ...] = ()  # further flags of `vllm serve`
     simulator_arguments: tuple[str, ...] = ()  # the same for the simulator
     ready_timeout_s: float = 120.0
@@ -39,6 +45,10 @@ class EngineProfile:
     def __post_init__(self) -> None:
         if (self.kind == "external") != (self.url is not None):
             raise ValueError("url belongs to an external engine, which needs one")
+        if self.settings is not None and (self.arguments or self.kind == "external"):
+            raise ValueError("settings hold all flags of an engine of ours: arguments beside them are none")
+        if self.replicas > 1 and (self.kind == "external" or self.interposer):
+            raise ValueError("replicas are engines of ours, without an interposer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +63,51 @@ class GatewayProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class IngressProfile:
+    """What stands before the gateway, and what it lets in. A rate is by address of the client.
+
+    `own_addresses` are those of whoever tests or watches the stack: `own_rate` instead of `rate`, for them.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    kind: Literal["nginx", "none"] = "nginx"
+    rate: Rate = "10/second"
+    burst: Annotated[int, Field(ge=0)] = 20  # that many more at once, without delay
+    reject_code: Literal[429, 503] = 429
+    streams: Annotated[int, Field(ge=1)] = 64  # open requests of one address
+    own_addresses: tuple[str, ...] = ("127.0.0.1/32", "::1/128")
+    own_rate: Rate = "2000/second"
+    own_burst: Annotated[int, Field(ge=0)] = 2000
+    own_streams: Annotated[int, Field(ge=1)] = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterProfile:
+    """Where the readings of GPUs come from: NVML, a stub of it that dictates them, or nowhere."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    kind: Literal["nvml", "stub", "none"] = "none"
+    arguments: tuple[str, ...] = ()  # further flags of the exporter
+    readings: dict[str, str | float] = field(default_factory=dict)  # of the stub, over those of two A6000s
+
+
+@dataclass(frozen=True, slots=True)
 class PortProfile:
-    """Ports to listen on; 0 takes any that is free."""
+    """Ports to listen on; 0 takes any that is free. Further engines listen on the ports after `engine`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     engine: Port = 0
     gateway: Port = 0
     gateway_metrics: Port = 0
+    ingress: Port = 0  # https
+    ingress_http: Port = 0  # http, which only leads to https
+    exporter: Port = 0
     prometheus: Port = 0
     alertmanager: Port = 0
+    alert_receiver: Port = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +121,11 @@ class Profile:
 
     name: str
     description: str
-    provider: Literal["local", "attach"]
+    provider: Literal["local", "attach", "running"]
     engine: EngineProfile | None = None
     gateway: GatewayProfile = field(default_factory=GatewayProfile)
+    ingress: IngressProfile | None = None  # null: the gateway is reached directly
+    exporter: ExporterProfile = field(default_factory=ExporterProfile)
     ports: PortProfile = field(default_factory=PortProfile)
     monitoring: Literal["binaries", "containers", "auto", "none"] = "auto"
     images: dict[Literal["prometheus", "alertmanager"], str] = field(default_factory=lambda: dict(IMAGES))
@@ -111,3 +158,14 @@ def profile_path(name: str) -> Path:
             hint="pytest --env local",
         )
     return path
+
+
+def read_profile(path: Path) -> Profile:
+    """A profile out of its file, checked whole; ConfigurationError with a line a field that is wrong."""
+    try:
+        return TypeAdapter(Profile).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"cannot read {path}", seen=" ".join(str(error).split())) from None
+    except ValidationError as error:
+        lines = [f"{path}.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise ConfigurationError("the profile is wrong", seen="\n".join(lines)) from None

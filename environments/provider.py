@@ -89,17 +89,25 @@ class Stack:
     """
 
     environment: str
-    base_url: str
+    base_url: str  # the ingress where there is one, else the gateway
     model: str
     keys: Mapping[str, Secret] = field(default_factory=dict)  # "suite" is the one that load uses
     ca_bundle: Path | None = None
-    engine_url: str | None = None  # straight to the engine, past the gateway
+    engine_url: str | None = None  # straight to the engine, past the gateway; of several, the first
+    engine_urls: Sequence[str] = ()  # straight to each replica
+    gateway_url: str | None = None  # straight to the gateway, past the ingress
     gateway_metrics_url: str | None = None
+    ingress_url: str | None = None  # https; null where nothing stands before the gateway
+    ingress_http_url: str | None = None  # where the ingress takes plain HTTP, only to lead to HTTPS
+    exporter_url: str | None = None  # /metrics of the GPU exporter
     prometheus_url: str | None = None
     alertmanager_url: str | None = None
+    alert_receiver_url: str | None = None  # GET: what Alertmanager sent, as a list
+    scraped: Sequence[str] = ()  # jobs that Prometheus scrapes
+    limiter_code: int = 429  # how whoever limits first says no
     missing: Mapping[str, str] = field(default_factory=dict)
-    components: Sequence[Component] = ()  # what serves, of what we started: engine, interposer, gateway
-    watchers: Sequence[Component] = ()  # what watches, of what we started: Prometheus, Alertmanager
+    components: Sequence[Component] = ()  # what serves, of what we started: engines, gateway, ingress
+    watchers: Sequence[Component] = ()  # what watches, of what we started: Prometheus, exporter and the like
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     engine: str | None = None
     simulated: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 # Flags with a secret behind them: every user of the machine reads arguments, and a file is copied about.
@@ -62,7 +63,8 @@ WHY = (
     ("is gone from the pinned vLLM", REMOVED),
     ("is not allowed", DANGEROUS),
 )
-SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+# As the end of a word: TOKENIZERS_PARALLELISM and ..._NUM_TOKENS hold none.
+SECRET_WORD = re.compile(r"(KEYS?|TOKEN|SECRETS?|PASSWORDS?|CREDENTIALS?)(_|$)")
 REFUSED_VARIABLES = {
     "VLLM_SERVER_DEV_MODE": "opens /sleep, /collective_rpc and others to anybody",
     "VLLM_USE_V1": "was removed in 0.29",
@@ -114,7 +116,7 @@ def refused_variables(variables: Mapping[str, str]) -> Iterator[str]:
     for name in variables:
         if name in REFUSED_VARIABLES:
             yield f"environment.{name}: {REFUSED_VARIABLES[name]}"
-        elif any(word in name.upper() for word in SECRET_WORDS):
+        elif SECRET_WORD.search(name.upper()):
             yield f"environment.{name}: no secret in a file; set it where the engine is started"
         elif not name.isidentifier():
             yield f"environment.{name}: is not the name of a variable"

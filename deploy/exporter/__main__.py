@@ -27,6 +27,7 @@ from deploy.exporter.server import Answer, Server, metrics, words
 EXIT_PORT = 3
 STOP_BOUND_S = 0.5
 LOOK_EVERY_S = 1.0
+POLL_S = 0.1  # how soon it ends when told to
 
 
 def main() -> int:
@@ -51,7 +52,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     sampler.start()
-    threading.Thread(target=server.serve_forever, name="server", daemon=True).start()
+    looks = {"poll_interval": POLL_S}
+    threading.Thread(target=server.serve_forever, kwargs=looks, name="server", daemon=True).start()
     print(f"vllm-slo-exporter: {server.url}", flush=True)
     while not stopping.wait(LOOK_EVERY_S):
         if not sampler.lives:
@@ -83,7 +85,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--retry-every-s", type=_seconds, default=5.0, help="between two tries to open NVML; default 5"
     )
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.stale_after_s <= given.every_s:
+        parser.error("--stale-after-s must be longer than --every-s: readings would come and go")
+    return given
 
 
 def _port(text: str) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import sys
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -35,7 +37,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self, host: str, port: int, pages: dict[str, Callable[[], Answer]]) -> None:
         """Bind. Raises OSError when the port is taken."""
         self.pages = pages
-        self._room = threading.BoundedSemaphore(AT_ONCE)
+        self._open: dict[Any, float] = {}  # connections, until when each may be
+        self._lock = threading.Lock()
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), _Handler)
@@ -48,21 +51,32 @@ class Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve it, if there is room for one more."""
-        if self._room.acquire(blocking=False):
+        with self._lock:
+            room = len(self._open) < AT_ONCE
+            if room:
+                self._open[request] = time.monotonic() + CLIENT_BOUND_S
+        if room:
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """On the request's own thread."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._room.release()
+    def shutdown_request(self, request: Any) -> None:
+        """Its end, whoever asks for it."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """At each poll: who sends a byte now and then would never run into a time-out of one read."""
+        with self._lock:
+            late = [one for one, until_s in self._open.items() if time.monotonic() > until_s]
+        for one in late:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that leaves early is no news; a mistake of ours is."""
-        with contextlib.suppress(ConnectionError, TimeoutError):
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
 

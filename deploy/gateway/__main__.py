@@ -1,4 +1,6 @@
-"""python -m deploy.gateway --config FILE.yaml
+"""python -m deploy.gateway --config FILE.yaml | keygen NAME | openapi --config FILE.yaml
+
+SIGTERM and SIGINT drain; SIGHUP reads the keys_file anew.
 
 Exit codes:
   0    drained after SIGTERM or SIGINT (streams that outlived drain_timeout_s were cut; the log says how many)
@@ -10,13 +12,14 @@ Exit codes:
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import signal
 import sys
-from pathlib import Path
 
+import uvloop
+
+from deploy.gateway.commands import arguments, run
 from deploy.gateway.logs import bridge_standard_library, json_logger
 from deploy.gateway.server import Gateway, PortTaken
 from deploy.gateway.settings import Settings, SettingsError, load
@@ -28,15 +31,14 @@ EXIT_SIGNAL = 128
 
 def main() -> int:
     """Read the settings, serve, drain."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.gateway", description="The gateway before a vLLM engine."
-    )
-    parser.add_argument("--config", required=True, type=Path, metavar="FILE.yaml")
-    arguments = parser.parse_args()
+    given = arguments()
     try:
-        asyncio.run(_serve(load(arguments.config)))
+        if given.command:
+            return run(given)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(load(given.config)))
     except SettingsError as error:
-        print(f"gateway: the settings in {arguments.config} cannot be used\n{error}", file=sys.stderr)
+        print(f"gateway: the settings in {given.config} cannot be used\n{error}", file=sys.stderr)
         return EXIT_SETTINGS
     except PortTaken as error:
         print(f"gateway: {error}", file=sys.stderr)
@@ -61,6 +63,7 @@ async def _serve(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reload_keys)
     await gateway.serve()
 
 

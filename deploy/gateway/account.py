@@ -1,8 +1,8 @@
-"""Account: what is known of one request while it runs; its log line and metrics are written from it."""
+"""Account: what is known of one request while it runs; its log line, metrics and span are written from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from starlette.types import Scope
@@ -14,7 +14,8 @@ Outcome = Literal[
     "cut_by_shutdown",
     "limited",
     "unauthorized",
-    "refused",  # no such route, wrong method, body too large or too slow, draining
+    "refused",  # no such route, wrong method, body too large or too slow
+    "shed",  # 503 of our own making, before any replica was asked
     "failed",  # a mistake of ours
 ]
 UpstreamError = Literal[
@@ -26,7 +27,14 @@ UpstreamError = Literal[
     "no_done",  # a stream that ended without [DONE]
     "status_5xx",
 ]
-LimitScope = Literal["client", "anonymous", "key"]
+RetryReason = Literal[
+    "unreachable",  # no connection was made
+    "unsent",  # the connection was lost while a part of the request still lay here
+    "idempotent",  # the connection was lost before any answer, of a request that may be asked twice
+    "overloaded",  # the replica refused at its admission limit
+]
+ShedReason = Literal["queue_full", "queue_timeout", "draining", "no_replica"]
+LimitScope = Literal["client", "anonymous", "key", "key_tokens"]
 
 ANONYMOUS = "anonymous"
 LEFT_BEFORE_ANSWER = 499  # nginx's number for a client that closed before the status line
@@ -41,25 +49,34 @@ class Account:
     request_id: str
     method: str
     path: str
-    route: str
+    endpoint: str  # the path if it is one of ours, else "other"
     started_s: float
     client: str = "unknown"
     key: str = ANONYMOUS
+    model: str | None = None  # as asked for; from the answer when nobody read the question
     status: int | None = None
     outcome: Outcome = "completed"
     upstream_error: UpstreamError | None = None
     limit_scope: LimitScope | None = None
-    ttft_s: float | None = None
+    shed_reason: ShedReason | None = None
+    retries: list[RetryReason] = field(default_factory=list)
+    replica: str | None = None  # the one whose answer, or failure, was the last
+    ttft_s: float | None = None  # arrival to the first chunk of a stream with generated content
     bytes_sent: int = 0
     is_stream: bool = False
     sent_upstream: bool = False
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    traceparent: bytes | None = None  # of the span that records this request, for the engine's to hang under
 
     def blame_upstream(self, kind: UpstreamError) -> None:
         """Note that the upstream failed; the first failure is the one that counts."""
         self.outcome = "upstream_error"
         self.upstream_error = self.upstream_error or kind
+
+    def shed(self, reason: ShedReason) -> None:
+        """Note that the request was turned away before any replica was asked. The answer is the caller's."""
+        self.outcome, self.shed_reason = "shed", reason
 
     @property
     def final_status(self) -> int:

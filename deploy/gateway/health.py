@@ -1,51 +1,146 @@
-"""Health: /health says that this process lives, /ready that a request sent now would find the engine."""
+"""Health: each replica's /health, asked in the background, and what /ready says of it."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
 
-import httpx
+from deploy.gateway.replicas import Replica, Replicas
+from deploy.gateway.upstream_settings import Upstream as UpstreamSettings
+from deploy.gateway.wire import ReplicaFailed
 
-from deploy.gateway.upstream import Upstream
+MODELS_EVERY_S = 30.0
+ANSWER_BOUND_BYTES = 1_048_576
+# A time-out that rings this much later than its time says that this process did not run.
+STALLED_SHARE = 1.5
 
-CHECK_BOUND_S = 1.0
-CACHED_FOR_S = 0.5
+USER_AGENT = b"vllm-slo-gateway"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What the last check saw; reason is None when the engine is ready."""
+class HealthChecks:
+    """A task a replica, from `start` to `stop`; each question has a bound in time and size."""
 
-    reason: str | None
-    checked_s: float
+    def __init__(self, replicas: Replicas, settings: UpstreamSettings, key: bytes | None) -> None:
+        self._replicas = replicas
+        self._health = settings.health
+        self._key = key
+        self._tasks: list[asyncio.Task[None]] = []
+        self._models_due_s: dict[Replica, float] = {}
+
+    async def start(self) -> None:
+        """Ask all once, so that it is known where the first request can go; then go on in the background."""
+        await asyncio.gather(*(self._check(replica) for replica in self._replicas.all))
+        self._tasks = [asyncio.create_task(self._watch(replica)) for replica in self._replicas.all]
+
+    async def stop(self) -> None:
+        """Ask no more. A check that failed by a mistake of ours is raised here."""
+        for task in self._tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _watch(self, replica: Replica) -> None:
+        while True:
+            await asyncio.sleep(self._health.every_s)
+            await self._check(replica)
+
+    async def _check(self, replica: Replica) -> None:
+        heard, began_s = replica.heard, asyncio.get_running_loop().time()
+        reason = await self._reason_against(replica)
+        if reason == self._late:
+            took_s = asyncio.get_running_loop().time() - began_s
+            if took_s > STALLED_SHARE * self._health.timeout_s:
+                return  # our own clock rang late: it is we who are busy
+            if replica.healthy and replica.heard != heard:
+                return  # late, but its answers flow: busy, not hung
+        replica.checked(reason, self._health)
+        if replica.healthy:
+            await self._ask_for_models(replica)
+
+    @property
+    def _late(self) -> str:
+        return f"the engine did not answer its /health within {self._health.timeout_s:g} s"
+
+    async def _reason_against(self, replica: Replica) -> str | None:
+        try:
+            async with asyncio.timeout(self._health.timeout_s):
+                status, _ = await self._asked(replica, b"/health")
+        except TimeoutError:
+            return self._late
+        except ReplicaFailed as failure:
+            return self._late if failure.kind == "timeout" else "the engine cannot be reached"
+        return None if status == 200 else f"the engine answered {status} to /health"
+
+    async def _ask_for_models(self, replica: Replica) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._models_due_s.get(replica, 0.0):
+            return
+        self._models_due_s[replica] = now_s + MODELS_EVERY_S
+        try:
+            async with asyncio.timeout(self._health.timeout_s):
+                status, body = await self._asked(replica, b"/v1/models")
+        except (TimeoutError, ReplicaFailed):
+            status, body = 0, b""
+        if status == 200:
+            self._replicas.listed(replica, _names(body))
+        else:
+            self._models_due_s[replica] = 0.0  # again with the next check
+
+    async def _asked(self, replica: Replica, path: bytes) -> tuple[int, bytes]:
+        """Status and body of a short answer. Raises ReplicaFailed."""
+        key = b"authorization: %b\r\n" % self._key if self._key else b""
+        lines = (replica.base_path, path, replica.host, USER_AGENT, key)
+        wire = await replica.checks.taken()
+        try:
+            head = await wire.ask(b"GET %b%b HTTP/1.1\r\nhost: %b\r\nuser-agent: %b\r\n%b\r\n" % lines)
+            body = b""
+            while chunk := await wire.read():
+                body += chunk
+                if len(body) > ANSWER_BOUND_BYTES:
+                    raise ReplicaFailed("cut_short", "the answer has no end", whole_request_sent=True)
+            return head.status, body
+        finally:
+            replica.checks.give_back(wire)
 
 
 class Readiness:
-    """Asks the engine's /health when somebody asks us: every CACHED_FOR_S at most, one question at a time."""
+    """What /ready says, and who wants to know when the drain begins."""
 
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
-        self._asking = asyncio.Lock()
-        self._last: Finding | None = None
+    def __init__(self, replicas: Replicas) -> None:
+        self._replicas = replicas
+        self._callbacks: list[Callable[[], None]] = []
         self.draining = False
 
+    def on_drain(self, callback: Callable[[], None]) -> None:
+        """Call this, once, when the drain begins."""
+        self._callbacks.append(callback)
+
+    def begin_drain(self) -> None:
+        """From here on nothing new is let in."""
+        if self.draining:
+            return
+        self.draining = True
+        for callback in self._callbacks:
+            callback()
+
     async def reason_against(self) -> str | None:
-        """None when ready, else why not, in words for an operator."""
+        """None when a request sent now would find an engine, else why not, in words for an operator."""
         if self.draining:
             return "draining"
-        async with self._asking:
-            if self._last is None or time.monotonic() - self._last.checked_s > CACHED_FOR_S:
-                self._last = Finding(await self._ask(), time.monotonic())
-            return self._last.reason
+        if self._replicas.any_healthy():
+            return None
+        reasons = [str(replica.reason) for replica in self._replicas.all]
+        if len(reasons) == 1:
+            return reasons[0]
+        return f"none of {len(reasons)} engines is healthy: " + "; ".join(sorted(set(reasons)))
 
-    async def _ask(self) -> str | None:
-        try:
-            async with asyncio.timeout(CHECK_BOUND_S):
-                status = await self._upstream.health_status(CHECK_BOUND_S)
-        except (TimeoutError, httpx.TimeoutException):
-            return f"the engine did not answer its /health within {CHECK_BOUND_S:g} s"
-        except httpx.TransportError:
-            return "the engine cannot be reached"
-        return None if status == httpx.codes.OK else f"the engine answered {status} to /health"
+
+def _names(body: bytes) -> frozenset[str]:
+    """The names in a list of models; none from what is not one."""
+    try:
+        listed = json.loads(body)["data"]
+        return frozenset(entry["id"] for entry in listed if isinstance(entry["id"], str))
+    except (ValueError, TypeError, KeyError):
+        return frozenset()

@@ -1,4 +1,4 @@
-"""KeyRing: the secrets, held as digests, and the question whose key this is."""
+"""KeyRing: the keys, held as digests, and the question whose key this is."""
 
 from __future__ import annotations
 
@@ -6,40 +6,75 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 
-from deploy.gateway.settings import Key, SettingsError
+from deploy.gateway.settings import Key, Settings, SettingsError, keys_in
 
 Headers = Iterable[tuple[bytes, bytes]]
+Entries = tuple[tuple[Key, bytes], ...]
 
 
 class KeyRing:
-    """Names and SHA-256 digests of the keys; the keys themselves are not kept."""
+    """Keys with their SHA-256 digests; the secrets themselves are not kept.
 
-    def __init__(self, digests: Sequence[tuple[str, bytes]]) -> None:
-        self._digests = tuple(digests)
+    A plain SHA-256 is enough for secrets of 256 random bits, as `keygen` makes them: there is nothing to
+    guess. A key that a person thought up belongs neither in a file nor in an environment.
+    """
 
-    @classmethod
-    def from_environment(cls, keys: Sequence[Key], environment: Mapping[str, str]) -> KeyRing:
-        """The ring of these keys, each read from the variable it names. Raises SettingsError."""
-        digests: list[tuple[str, bytes]] = []
-        for index, key in enumerate(keys):
-            digest = _digest(secret(environment, key.key_env, f"keys.{index}.key_env").encode())
-            twin = next((name for name, other in digests if hmac.compare_digest(other, digest)), None)
-            if twin is not None:
-                raise SettingsError(
-                    f"keys.{index}.key_env: holds the same key as '{twin}'; allowed: a key each"
-                )
-            digests.append((key.name, digest))
-        return cls(digests)
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+        """Raises SettingsError when a secret is not there, or a key is there twice."""
+        self._settings = settings
+        self._fixed = tuple(
+            (key, _digest_of(key, environment, f"keys.{index}")) for index, key in enumerate(settings.keys)
+        )
+        self._entries = self._read()
 
-    def name_of(self, credential: bytes | None) -> str | None:
-        """The name of the key that was presented, None for an unknown one or none."""
+    def reload(self) -> int:
+        """Read the keys_file anew; returns how many keys there are now. Raises SettingsError, and then the
+        keys are those of before."""
+        self._entries = self._read()
+        return len(self._entries)
+
+    def key_of(self, credential: bytes | None) -> Key | None:
+        """The key that was presented, None for an unknown one or none."""
         if credential is None:
             return None
-        digest, found = _digest(credential), None
-        for name, known in self._digests:  # all of them: the time taken must not tell which one matched
+        digest, found = _sha256(credential), None
+        for key, known in self._entries:  # all of them: the time taken must not tell which one matched
             if hmac.compare_digest(digest, known):
-                found = name
+                found = key
         return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all keys, in the order of the files."""
+        return tuple(key.name for key, _ in self._entries)
+
+    def _read(self) -> Entries:
+        file = self._settings.keys_file
+        hashed = () if file is None else keys_in(file)
+        entries = (*self._fixed, *((key, bytes.fromhex(key.sha256 or "")) for key in hashed))
+        _refuse_twins(entries)
+        if not entries and self._settings.authentication == "required":
+            raise SettingsError(
+                f"keys_file: {file} has no entry and there are no other keys, but authentication is required"
+            )
+        return entries
+
+
+def _refuse_twins(entries: Sequence[tuple[Key, bytes]]) -> None:
+    names: set[str] = set()
+    owners: dict[bytes, str] = {}
+    for index, (key, digest) in enumerate(entries):
+        if key.name in names:
+            raise SettingsError(
+                f"keys_file: the name '{key.name}' is among `keys` too; allowed: one entry a name"
+            )
+        if digest in owners:
+            raise SettingsError(
+                f"keys.{index}.{'key_env' if key.key_env else 'sha256'}: "
+                f"holds the same key as '{owners[digest]}'; allowed: a key each"
+            )
+        names.add(key.name)
+        owners[digest] = key.name
 
 
 def presented(headers: Headers) -> bytes | None:
@@ -70,5 +105,11 @@ def secret(environment: Mapping[str, str], variable: str, path: str) -> str:
     return value
 
 
-def _digest(credential: bytes) -> bytes:
+def _digest_of(key: Key, environment: Mapping[str, str], path: str) -> bytes:
+    if key.key_env is None:
+        return bytes.fromhex(key.sha256 or "")
+    return _sha256(secret(environment, key.key_env, f"{path}.key_env").encode())
+
+
+def _sha256(credential: bytes) -> bytes:
     return hashlib.sha256(credential).digest()

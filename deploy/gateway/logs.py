@@ -49,6 +49,8 @@ def log_request(log: FilteringBoundLogger, account: Account, duration_s: float) 
         bytes=account.bytes_sent,
         outcome=account.outcome,
         upstream_error=account.upstream_error,
+        replica=account.replica,
+        retries=len(account.retries),
     )
 
 

@@ -15,10 +15,13 @@ from deploy.gateway.account import Account, attach
 from deploy.gateway.envelope import send_error
 from deploy.gateway.logs import log_request
 from deploy.gateway.metrics import Metrics
+from deploy.gateway.tracing import Spans
 
 PROBES = frozenset({"/health", "/ready"})
 LOGGED_PATH_CHARACTERS = 200
 
+# Somebody will put a key into a path; what looks like one of ours, or OpenAI's, is not written down.
+_KEY = re.compile(r"sk-[\w-]+")
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -26,36 +29,52 @@ class Observation:
     """Wraps the application; whatever happens inside, the account is closed exactly once."""
 
     def __init__(
-        self, app: ASGIApp, paths: Iterable[str], metrics: Metrics, log: FilteringBoundLogger
+        self,
+        app: ASGIApp,
+        paths: Iterable[str],
+        metrics: Metrics,
+        spans: Spans,
+        log: FilteringBoundLogger,
     ) -> None:
         self._app = app
-        self._routes = frozenset(paths) | PROBES
+        self._endpoints = frozenset(paths) | PROBES
         self._metrics = metrics
+        self._spans = spans
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         account = self._open(scope)
         attach(scope, account)
-        is_probe = account.path in PROBES
-        if not is_probe:
-            self._metrics.in_flight.inc()
+        if account.path in PROBES:
+            await self._measured(scope, receive, send, account)
+            return
+        span = self._spans.begin(account, scope["headers"])
+        self._metrics.active_requests.inc()
+        try:
+            await self._measured(scope, receive, send, account)
+        finally:
+            self._metrics.active_requests.dec()
+            if span is not None:
+                duration_s = time.perf_counter() - account.started_s
+                self._spans.end(span, account, self._metrics.model_label(account), duration_s)
+
+    async def _measured(self, scope: Scope, receive: Receive, send: Send, account: Account) -> None:
         try:
             await self._guarded(scope, receive, _Observed(account, send))
         finally:
-            if not is_probe:
-                self._metrics.in_flight.dec()
             duration_s = time.perf_counter() - account.started_s
             self._metrics.record(account, duration_s)
             log_request(self._log, account, duration_s)
 
     def _open(self, scope: Scope) -> Account:
         path: str = scope["path"]
+        known = path in self._endpoints
         return Account(
             request_id=_request_id(scope),
             method=scope["method"],
-            path=path[:LOGGED_PATH_CHARACTERS],
-            route=path if path in self._routes else "other",
+            path=path if known else _KEY.sub("sk-…", path)[:LOGGED_PATH_CHARACTERS],
+            endpoint=path if known else "other",
             started_s=time.perf_counter(),
         )
 

@@ -1,109 +1,84 @@
-"""Pool: open connections to the one engine, taken and given back in constant time.
+"""Pool: open connections to one replica, taken and given back in constant time.
 
-httpcore's own pool, made for many hosts, compares each idle connection with all others when a request begins
-or ends: with 64 streams that is more work than the streams.
+A general pool, made for many hosts, compares each idle connection with all others when a request begins or
+ends: with 64 streams that is more work than the streams.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator
+from urllib.parse import urlsplit
 
-import httpcore
-import httpx
-
-from deploy.gateway.wire import AsyncioBackend
+from deploy.gateway.wire import ReplicaFailed, Wire
 
 MAX_CONNECTIONS = 1024
 # vLLM closes an idle connection after 5 s; ours must be the side that lets go first.
 IDLE_EXPIRY_S = 4.0
 
 
-class Transport(httpx.AsyncHTTPTransport):
-    """httpx's transport on this pool."""
-
-    def __init__(self, trust: ssl.SSLContext) -> None:
-        super().__init__(verify=trust, trust_env=False)
-        self._pool = Pool(trust)
-
-
-class Pool(httpcore.AsyncConnectionPool):
+class Pool:
     """A stack of idle connections: the one used last is used next; those below grow old and are closed."""
 
-    def __init__(self, trust: ssl.SSLContext) -> None:
-        super().__init__(ssl_context=trust, keepalive_expiry=IDLE_EXPIRY_S, network_backend=AsyncioBackend())
-        self._idle: list[httpcore.AsyncConnectionInterface] = []
+    def __init__(
+        self, url: str, trust: ssl.SSLContext, connect_timeout_s: float, read_timeout_s: float
+    ) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname is not None  # noqa: S101  the settings are checked
+        self._host = parts.hostname
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._tls = trust if parts.scheme == "https" else None
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._idle: list[Wire] = []
         self._open = 0
 
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send a request; returns with the headers of the answer. Raises httpcore's errors."""
-        while True:
-            connection = await self._taken(request.url.origin)
-            try:
-                response = await connection.handle_async_request(request)
-            except httpcore.ConnectionNotAvailable:  # it was closed while it lay idle
-                await self._give_back(connection)
-            except BaseException:
-                await self._give_back(connection)
-                raise
-            else:
-                return httpcore.Response(
-                    status=response.status,
-                    headers=response.headers,
-                    content=_Body(response, connection, self),
-                    extensions=response.extensions,
-                )
+    async def taken(self) -> Wire:
+        """An idle connection, or a new one. Raises ReplicaFailed, of which nothing was sent."""
+        while self._idle:
+            wire = self._idle.pop()
+            if wire.usable and not self._has_expired(wire):
+                return wire
+            self._discard(wire)
+        if self._open >= MAX_CONNECTIONS:
+            raise ReplicaFailed("unreachable", f"{MAX_CONNECTIONS} connections are in use", False)
+        self._open += 1
+        try:
+            return await self._connected()
+        except BaseException:
+            self._open -= 1
+            raise
 
-    async def aclose(self) -> None:
+    def give_back(self, wire: Wire) -> None:
+        """Keep it for the next request if it can carry one, else it is closed."""
+        if wire.release():
+            self._idle.append(wire)
+        else:
+            self._open -= 1
+        while self._idle and self._has_expired(self._idle[0]):
+            self._discard(self._idle.pop(0))
+
+    def close(self) -> None:
         """Close the idle ones; those in use close when they are given back."""
         while self._idle:
-            await self._close(self._idle.pop())
+            self._discard(self._idle.pop())
 
-    async def _taken(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed() and not connection.has_expired():
-                return connection
-            await self._close(connection)
-        if self._open >= MAX_CONNECTIONS:
-            raise httpcore.PoolTimeout(f"{MAX_CONNECTIONS} connections are in use")
-        self._open += 1
-        return self.create_connection(origin)
-
-    async def _give_back(self, connection: httpcore.AsyncConnectionInterface) -> None:
-        if connection.is_idle() and not connection.is_closed():
-            self._idle.append(connection)
-        else:
-            await self._close(connection)
-        while self._idle and self._idle[0].has_expired():
-            await self._close(self._idle.pop(0))
-
-    async def _close(self, connection: httpcore.AsyncConnectionInterface) -> None:
-        self._open -= 1
-        await connection.aclose()
-
-
-class _Body:
-    """The body of an answer; closing it gives the connection back."""
-
-    def __init__(
-        self, response: httpcore.Response, connection: httpcore.AsyncConnectionInterface, pool: Pool
-    ) -> None:
-        assert isinstance(response.stream, AsyncIterable)  # noqa: S101  an async connection gives no other
-        self._stream = response.stream
-        self._connection: httpcore.AsyncConnectionInterface | None = connection
-        self._pool = pool
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._stream.__aiter__()
-
-    async def aclose(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
+    async def _connected(self) -> Wire:
+        loop = asyncio.get_running_loop()
         try:
-            close = getattr(self._stream, "aclose", None)
-            if close is not None:
-                await close()
-        finally:
-            await self._pool._give_back(connection)
+            async with asyncio.timeout(self._connect_timeout_s):
+                _, wire = await loop.create_connection(
+                    lambda: Wire(self._read_timeout_s), self._host, self._port, ssl=self._tls
+                )
+        except TimeoutError:
+            raise ReplicaFailed("unreachable", "no connection within the time-out", False) from None
+        except OSError as error:  # ssl.SSLError is one
+            raise ReplicaFailed("unreachable", str(error), False, refused=True) from error
+        return wire
+
+    def _has_expired(self, wire: Wire) -> bool:
+        return asyncio.get_running_loop().time() - wire.idle_since_s > IDLE_EXPIRY_S
+
+    def _discard(self, wire: Wire) -> None:
+        self._open -= 1
+        wire.close()

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
-import httpx
 from starlette.types import Receive, Scope, Send
 
-from deploy.gateway.account import Account, account_of
-from deploy.gateway.body import BodyTooLarge, BodyTooSlow, ClientLeft, read_body
-from deploy.gateway.envelope import send_error
+from deploy.gateway.account import account_of
 from deploy.gateway.relay import RETRY_SOON, Relay
-from deploy.gateway.settings import Settings
-from deploy.gateway.upstream import Upstream
+from deploy.gateway.upstream import Answer, NoReplica, QueryRefused, Upstream
+from deploy.gateway.wire import ReplicaFailed
 
 CLOSE = (b"connection", b"close")
 
@@ -21,12 +18,9 @@ CLOSE = (b"connection", b"close")
 class Proxy:
     """The ASGI application behind every allowed route."""
 
-    def __init__(self, settings: Settings, upstream: Upstream) -> None:
-        self._settings = settings
+    def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
         self._running: set[_Interruptible] = set()
-        self.idle = asyncio.Event()
-        self.idle.set()
 
     @property
     def running(self) -> int:
@@ -44,61 +38,45 @@ class Proxy:
         account = account_of(scope)
         call = _Interruptible()
         self._running.add(call)
-        self.idle.clear()
         try:
-            body = await self._body(scope, receive, send, account)
-            if body is not None:
-                await self._pass_on(scope, receive, Relay(account, send), call, body)
+            body = (await receive())["body"]  # the reception has it whole
+            await self._pass_on(scope, receive, Relay(account, send), call, body)
         finally:
             self._running.discard(call)
-            if not self._running:
-                self.idle.set()
-
-    async def _body(self, scope: Scope, receive: Receive, send: Send, account: Account) -> bytes | None:
-        limit = self._settings.max_body_bytes
-        try:
-            return await read_body(scope, receive, limit, self._settings.body_timeout_s)
-        except ClientLeft:
-            account.outcome = "client_left"
-        except BodyTooLarge:
-            # The connection is kept: the server reads the rest of the body and drops it, so that a client
-            # that writes all before it reads gets this answer and not a reset.
-            account.outcome = "refused"
-            await send_error(send, 413, f"The request body is larger than the {limit} bytes allowed.")
-        except BodyTooSlow:
-            account.outcome = "refused"
-            await send_error(
-                send,
-                408,
-                f"The request body was not complete after {self._settings.body_timeout_s:g} s.",
-                [CLOSE],
-            )
-        return None
 
     async def _pass_on(
         self, scope: Scope, receive: Receive, relay: Relay, call: _Interruptible, body: bytes
     ) -> None:
-        account, response = relay.account, None
+        account = relay.account
+        answer: Answer | None = None
         account.sent_upstream = True
         call.arm()
         watcher = asyncio.create_task(_watch(receive, call))
         try:
-            response = await self._upstream.ask(account, scope["query_string"], scope["headers"], body)
-            await relay.forward(response)
+            answer = await self._upstream.ask(
+                account, scope["path"], scope["query_string"], scope["headers"], body
+            )
+            await relay.forward(answer)
         except asyncio.CancelledError:
             if not call.take_interruption():
                 raise
-        except httpx.InvalidURL:
+            account.outcome = "cut_by_shutdown" if call.reason == "shutdown" else "client_left"
+        except NoReplica:
+            account.sent_upstream = False
+            account.shed("no_replica")
+            relay.fail(503, "No engine is ready.", [RETRY_SOON])
+        except QueryRefused:
+            account.sent_upstream = False
             account.outcome = "refused"
             relay.fail(400, "The query of this URL cannot be passed on.")
-        except httpx.TransportError as error:
-            relay.fail_by_upstream(error)
+        except ReplicaFailed as failure:
+            relay.fail_by_upstream(failure)
         finally:
             # From here on nothing interrupts: uvicorn reports an answer's end and a client's leaving alike.
             call.disarm()
             watcher.cancel()
-            if response is not None:
-                await response.aclose()
+            if answer is not None:
+                self._upstream.conclude(answer, account)
         if call.reason == "client_left":
             account.outcome = "client_left"
             return

@@ -6,13 +6,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import httpx
 from starlette.types import Send
 
-from deploy.gateway.account import Account, UpstreamError
+from deploy.gateway import upstream_headers
+from deploy.gateway.account import Account
 from deploy.gateway.envelope import error_event, send_error
+from deploy.gateway.first_token import FirstToken
 from deploy.gateway.tail import Tail
-from deploy.gateway.upstream import headers_for_client
+from deploy.gateway.upstream import Answer
+from deploy.gateway.wire import ReplicaFailed
 
 Headers = Sequence[tuple[bytes, bytes]]
 RETRY_SOON = (b"retry-after", b"1")
@@ -34,27 +36,35 @@ class Relay:
         self._started = False
         self._failure: _Failure | None = None
 
-    async def forward(self, response: httpx.Response) -> None:
-        """Pass on status, headers, and each piece of the body as it comes. Raises httpx errors."""
+    async def forward(self, answer: Answer) -> None:
+        """Pass on status, headers, and each piece of the body as it comes. Raises ReplicaFailed."""
         account = self.account
-        account.is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
-        headers = headers_for_client(response, account.is_stream)
+        account.is_stream = answer.is_stream
+        headers = upstream_headers.for_client(answer.headers, answer.is_stream)
         self._started = True
-        await self._send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        if response.status_code >= 500:
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if answer.status >= 500:
             account.blame_upstream("status_5xx")
-        tail = await self._forward_body(response)
-        self._conclude(tail, response.status_code)
+        tail = await self._forward_body(answer)
+        self._conclude(tail, answer.status)
 
-    async def _forward_body(self, response: httpx.Response) -> Tail:
-        send, account, tail = self._send, self.account, Tail()
-        assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101  an async client gives no other
-        async for chunk in response.stream:  # what `aiter_raw` yields, two generators cheaper
-            if account.ttft_s is None:
-                account.ttft_s = time.perf_counter() - account.started_s
+    async def _forward_body(self, answer: Answer) -> Tail:
+        send, tail = self._send, Tail()
+        first = FirstToken()
+        first.given_up = not answer.is_stream
+        while chunk := await answer.read():
+            if first.wanted:
+                self._look_for_first_token(first, chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
             tail.add(chunk)
         return tail
+
+    def _look_for_first_token(self, first: FirstToken, chunk: bytes) -> None:
+        account = self.account
+        if first.add(chunk):
+            account.ttft_s = time.perf_counter() - account.started_s
+        if account.model is None:
+            account.model = first.model
 
     def _conclude(self, tail: Tail, status: int) -> None:
         """Read the truth off the end of a complete answer."""
@@ -62,7 +72,7 @@ class Relay:
             ending = tail.stream_ending()
             if ending != "done":
                 self.account.blame_upstream("in_stream" if ending == "error" else "no_done")
-        usage = tail.usage() if status == httpx.codes.OK else None
+        usage = tail.usage() if status == 200 else None
         if usage:
             self.account.prompt_tokens = usage.prompt_tokens
             self.account.completion_tokens = usage.completion_tokens
@@ -71,19 +81,15 @@ class Relay:
         """Note that the answer failed, for `finish` to say."""
         self._failure = _Failure(status, message, headers)
 
-    def fail_by_upstream(self, error: httpx.TransportError) -> None:
+    def fail_by_upstream(self, failure: ReplicaFailed) -> None:
         """Note that the upstream failed, and which way."""
-        kind: UpstreamError
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-            kind = "unreachable"
+        if failure.kind == "unreachable":
             self.fail(503, "The engine cannot be reached.", [RETRY_SOON])
-        elif isinstance(error, httpx.TimeoutException):
-            kind = "timeout"
+        elif failure.kind == "timeout":
             self.fail(504, "The engine did not answer in time.")
         else:
-            kind = "cut_short" if self._started else "disconnected"
             self.fail(502, "The engine closed the connection before its answer was complete.")
-        self.account.blame_upstream(kind)
+        self.account.blame_upstream(failure.kind)
 
     async def finish(self) -> None:
         """End the answer: in good order, or by saying that it failed in the one way that is still open.

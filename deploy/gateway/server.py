@@ -13,17 +13,15 @@ import uvicorn
 from starlette.types import ASGIApp
 from structlog.typing import FilteringBoundLogger
 
-from deploy.gateway.addresses import ClientAddresses
-from deploy.gateway.admission import Admission
-from deploy.gateway.app import allowed, routed
 from deploy.gateway.health import Readiness
-from deploy.gateway.keys import KeyRing
-from deploy.gateway.limiter import Limiter
+from deploy.gateway.intake import Intake
+from deploy.gateway.layers import Layers
 from deploy.gateway.metrics import Metrics, MetricsPage
 from deploy.gateway.observation import Observation
 from deploy.gateway.proxy import Proxy
 from deploy.gateway.settings import Address, Settings
 from deploy.gateway.tls import server_context
+from deploy.gateway.tracing import spans_of
 from deploy.gateway.upstream import Upstream
 
 BACKLOG = 2048
@@ -46,26 +44,17 @@ class Gateway:
         self._log = log
         self._stopping = asyncio.Event()
         self._upstream = Upstream(settings, environment)
-        self._readiness = Readiness(self._upstream)
-        self._proxy = Proxy(settings, self._upstream)
-        self.metrics = Metrics()
-        ring = KeyRing.from_environment(settings.keys, environment)
-        self._api = _server(self._layers(ring))
+        self._readiness = Readiness(self._upstream.replicas)
+        self._proxy = Proxy(self._upstream)
+        self.metrics = Metrics(self._upstream.replicas)
+        self._spans = spans_of(settings.tracing)
+        self._layers = Layers(settings, environment, log, self.metrics)
+        inner = self._layers.around(self._proxy, self._upstream.replicas, self._readiness)
+        self._api = _server(Observation(inner, self._layers.paths, self.metrics, self._spans, log))
         self._metrics_page = _server(MetricsPage(self.metrics))
         if settings.tls:
             context = server_context(settings.tls, log)
             self._api.config.ssl_context_factory = lambda config, default: context
-
-    def _layers(self, ring: KeyRing) -> ASGIApp:
-        settings = self._settings
-        inner = Admission(
-            routed(settings, self._proxy, self._readiness),
-            ClientAddresses(settings.trusted_proxies),
-            ring,
-            Limiter(settings.limits, settings.keys),
-            self._readiness,
-        )
-        return Observation(inner, allowed(settings), self.metrics, self._log)
 
     def bind(self) -> None:
         """Take both ports. Raises PortTaken."""
@@ -86,15 +75,23 @@ class Gateway:
 
     def stop(self) -> None:
         """Begin to drain."""
-        self._readiness.draining = True
+        self._readiness.begin_drain()
         self._stopping.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for admission."""
+        return self._layers.waiting
+
+    def reload_keys(self) -> None:
+        """Read the keys_file anew; what runs goes on."""
+        self._layers.reload_keys()
 
     async def serve(self) -> None:
         """Serve until `stop`, then until the last stream has ended or drain_timeout_s is over."""
-        self._log.info(
-            "listening", url=self.url, metrics_url=self.metrics_url, upstream=self._settings.upstream.url
-        )
-        await self._readiness.reason_against()  # also loads what the first request would otherwise wait for
+        upstream = ", ".join(self._settings.upstream.urls)
+        self._log.info("listening", url=self.url, metrics_url=self.metrics_url, upstream=upstream)
+        await self._upstream.start()
         page = asyncio.create_task(self._metrics_page.serve([self._metrics_socket]))
         api = asyncio.create_task(self._api.serve([self._api_socket]))
         stopping = asyncio.create_task(self._stopping.wait())
@@ -106,16 +103,17 @@ class Gateway:
         finally:
             stopping.cancel()
             await self._upstream.aclose()
+            await self._layers.aclose()
+            await asyncio.to_thread(self._spans.shutdown)
 
     async def _drain(self) -> None:
         started_s = time.monotonic()
-        self._log.info(
-            "draining", in_flight=self._proxy.running, drain_timeout_s=self._settings.drain_timeout_s
-        )
+        inside, timeout_s = self._layers.reception.inside, self._settings.drain_timeout_s
+        self._log.info("draining", in_flight=inside, drain_timeout_s=timeout_s)
         for listener in getattr(self._api, "servers", ()):  # connections that are open stay open
             listener.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._proxy.idle.wait(), self._settings.drain_timeout_s)
+            await asyncio.wait_for(self._layers.reception.idle.wait(), self._settings.drain_timeout_s)
         cut = self._proxy.interrupt_all()
         if cut:
             self._log.warning("drain_cut", cut=cut, drain_timeout_s=self._settings.drain_timeout_s)
@@ -134,6 +132,7 @@ def _server(app: ASGIApp) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
+            http=Intake,
             interface="asgi3",
             lifespan="off",
             ws="none",

@@ -3,78 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-import limits
-import yaml
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    IPvAnyNetwork,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from pydantic_core import ErrorDetails
 
-if TYPE_CHECKING:
-    Network = IPv4Network | IPv6Network
-else:
-    Network = IPvAnyNetwork
+from deploy.gateway.settings_clients import Bounds, Cors, Key, Limits, Queue
+from deploy.gateway.settings_fields import (
+    WHOLE,
+    Network,
+    Port,
+    RouteLine,
+    Seconds,
+    SettingsError,
+    TlsVersion,
+)
+from deploy.gateway.settings_text import complaints, read_document
+from deploy.gateway.upstream_settings import Tracing, Upstream, upstream_contradictions
 
-RATE_FORM = "one COUNT/PERIOD such as 100/second or 50 per minute, COUNT at least 1"
+__all__ = ["Address", "Bounds", "Cors", "Key", "Limits", "Network", "Queue", "Settings", "SettingsError",
+           "Tls", "Tracing", "Upstream", "keys_in", "load", "parse"]  # fmt: skip
+
 DEFAULT_ROUTES = ("GET /v1/models", "POST /v1/chat/completions", "POST /v1/completions")
+CHAT_PAGE = Path(__file__).parents[1] / "chat" / "index.html"
 
 
-class SettingsError(Exception):
-    """The settings cannot be used. The text has a line a field: its path, what is wrong, what is allowed."""
+def _page(value: object) -> object:
+    if isinstance(value, bool):
+        return CHAT_PAGE if value else None
+    if value is not None and not isinstance(value, str | Path):
+        raise ValueError("is not a page; allowed: true, false, or the path of an HTML file")
+    return value
 
 
-def _rate(text: str) -> str:
-    try:
-        items = limits.parse_many(text)
-    except ValueError:
-        items = []
-    if len(items) != 1 or items[0].amount < 1:
-        raise ValueError(f"is not a rate; allowed: {RATE_FORM}")
-    return text
-
-
-def _upstream_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("is not the URL of a server; allowed: http://HOST:PORT or https://HOST:PORT")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError(
-            "must hold no user, password, query or fragment; a key goes into upstream.api_key_env"
-        )
-    return text.rstrip("/")
-
-
-def _version_text(value: object) -> object:
-    """YAML reads an unquoted 1.2 as a number; what is meant is plain."""
-    return str(value) if isinstance(value, float) else value
-
-
-Rate = Annotated[str, AfterValidator(_rate)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
-EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-KeyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
-RouteLine = Annotated[str, Field(pattern=r"^(GET|POST) /[A-Za-z0-9._/-]+$")]
-TlsVersion = Annotated[Literal["1.0", "1.1", "1.2", "1.3"], BeforeValidator(_version_text)]
-
-_WHOLE = ConfigDict(extra="forbid")
-
-
-@dataclass(frozen=True, config=_WHOLE)
+@dataclass(frozen=True, config=WHOLE)
 class Address:
     """Where to listen. Port 0 takes any free one; the line `listening` on stderr says which."""
 
@@ -82,7 +46,7 @@ class Address:
     host: str = "127.0.0.1"
 
 
-@dataclass(frozen=True, config=_WHOLE)
+@dataclass(frozen=True, config=WHOLE)
 class Tls:
     """Files in PEM, and the lowest version of the protocol that is spoken."""
 
@@ -91,64 +55,33 @@ class Tls:
     minimum_version: TlsVersion = "1.2"
 
 
-@dataclass(frozen=True, config=_WHOLE)
-class Upstream:
-    """The engine: its URL, the variable that holds its key, who vouches for it, how long to wait."""
-
-    url: Annotated[str, AfterValidator(_upstream_url)]
-    api_key_env: EnvironmentName | None = None
-    certificate_authority: Path | None = None
-    connect_timeout_s: Seconds = 5.0
-    read_timeout_s: Seconds = 600.0
-
-
-@dataclass(frozen=True, config=_WHOLE)
-class Key:
-    """One client's key: a name for logs and metrics, and the variable that holds the secret."""
-
-    name: KeyName
-    key_env: EnvironmentName
-    limit: Rate | None = None
-
-
-@dataclass(frozen=True, config=_WHOLE)
-class Limits:
-    """Rates of a moving window, each null for none: per address, per address without a key, per key."""
-
-    client: Rate | None = None
-    anonymous: Rate | None = None
-    key: Rate | None = None
-
-
-@dataclass(frozen=True, config=_WHOLE)
+@dataclass(frozen=True, config=WHOLE)
 class Settings:
     """The whole file."""
 
     listen: Address
     metrics: Address
     upstream: Upstream
+    tracing: Tracing | None = None
     authentication: Literal["required", "off"] = "required"
     tls: Tls | None = None
     keys: tuple[Key, ...] = ()
+    keys_file: Path | None = None
     limits: Limits = dataclasses.field(default_factory=Limits)
+    admission: Queue | None = None
+    bounds: Bounds = dataclasses.field(default_factory=Bounds)
+    cors: Cors = dataclasses.field(default_factory=Cors)
     routes: tuple[RouteLine, ...] = DEFAULT_ROUTES
+    openapi: bool = False
+    chat_page: Annotated[Path | None, BeforeValidator(_page)] = None
     trusted_proxies: tuple[Network, ...] = ()
     drain_timeout_s: Seconds = 20.0
     body_timeout_s: Seconds = 60.0
-    max_body_bytes: Annotated[int, Field(ge=1)] = 4_194_304
 
 
 def load(path: Path) -> Settings:
     """The settings in a YAML file. Raises SettingsError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error})") from None
-    try:
-        document = yaml.load(text, Loader=_PlainLoader)  # noqa: S506  a SafeLoader underneath
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
-    return parse(document)
+    return parse(read_document(path))
 
 
 def parse(document: object) -> Settings:
@@ -156,89 +89,72 @@ def parse(document: object) -> Settings:
     try:
         settings = TypeAdapter(Settings).validate_python(document)
     except ValidationError as error:
-        raise SettingsError("\n".join(_complaint(detail) for detail in error.errors())) from None
-    complaints = list(_contradictions(settings))
-    if complaints:
-        raise SettingsError("\n".join(complaints))
+        raise SettingsError("\n".join(complaints(error.errors(), Settings))) from None
+    found = list(_contradictions(settings))
+    if found:
+        raise SettingsError("\n".join(found))
     return settings
 
 
-def _contradictions(settings: Settings) -> typing.Iterator[str]:
-    names = [key.name for key in settings.keys]
+def keys_in(path: Path) -> tuple[Key, ...]:
+    """The entries of a keys_file: a list, or the same under `keys:`; digests only. Raises SettingsError."""
+    document = read_document(path, "keys_file")
+    entries = document["keys"] if isinstance(document, dict) and set(document) == {"keys"} else document
+    try:
+        keys = TypeAdapter(tuple[Key, ...]).validate_python([] if entries is None else entries)
+    except ValidationError as error:
+        found = list(complaints(error.errors(), tuple[Key, ...], "keys"))
+    else:
+        found = [*_entry_contradictions(keys), *_only_digests(keys)]
+        if not found:
+            return keys
+    raise SettingsError("\n".join(f"keys_file: {path}: {line}" for line in found))
+
+
+def _only_digests(keys: Sequence[Key]) -> Iterator[str]:
+    for index, key in enumerate(keys):
+        if key.key_env:
+            yield f"keys.{index}.key_env: has no place in a keys_file; allowed: sha256"
+
+
+def _entry_contradictions(keys: Sequence[Key]) -> Iterator[str]:
+    names = [key.name for key in keys]
     if "anonymous" in names:
         yield "keys: the name 'anonymous' is taken by clients without a key; choose another"
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"keys: the name '{name}' is given more than once; allowed: one entry a name"
-    if settings.authentication == "required" and not settings.keys:
+    for index, key in enumerate(keys):
+        if (key.key_env is None) == (key.sha256 is None):
+            yield f"keys.{index}: must have one of key_env and sha256, has {'both' if key.sha256 else 'none'}"
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    yield from _entry_contradictions(settings.keys)
+    if settings.authentication == "required" and not settings.keys and settings.keys_file is None:
         yield "keys: none given, but authentication is required; give one, or say 'authentication: off'"
     if not settings.routes:
         yield "routes: is empty, so nothing would pass; leave it out for the default"
+    yield from _taken_routes(settings)
     if settings.listen.port and settings.listen == settings.metrics:
         yield "metrics.port: is the port of the API; allowed: a port of its own"
+    yield from _storage_contradictions(settings.limits)
+    if settings.bounds.require_max_tokens and settings.bounds.max_tokens is None:
+        yield "bounds.require_max_tokens: bounds nothing without bounds.max_tokens; give that too"
+    yield from upstream_contradictions(settings.upstream)
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """SafeLoader in which only true and false are booleans (`off` is a word) and no field comes twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"'{key_node.value}' is given twice", key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
+def _taken_routes(settings: Settings) -> Iterator[str]:
+    for index, line in enumerate(settings.routes):
+        if line.split(" ")[1] in ("/health", "/ready", "/openapi.json", "/chat"):
+            yield f"routes.{index}: {line.split(' ')[1]} is the gateway's own; take it off the list"
+    if "GET /generate" in settings.routes:
+        yield "routes: GET /generate is no route of the gateway; allowed: POST /generate"
 
 
-_PlainLoader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag != "tag:yaml.org,2002:bool" or first in ("t", "T", "f", "F")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def _complaint(detail: ErrorDetails) -> str:
-    path = ".".join(str(part) for part in detail["loc"]) or "(the whole file)"
-    kind = detail["type"]
-    if kind == "unexpected_keyword_argument":
-        return f"{path}: is not a known field; allowed: {', '.join(_fields_at(detail['loc'][:-1]))}"
-    if kind == "missing":
-        return f"{path}: is missing"
-    if kind in ("dataclass_type", "dataclass_exact_type"):
-        return f"{path}: must be a mapping; allowed: {', '.join(_fields_at(detail['loc']))}"
-    reason = detail["msg"].removeprefix("Value error, ")
-    return f"{path}: {reason}{_found(path, detail['input'])}"
-
-
-def _found(path: str, value: object) -> str:
-    """The value found, unless somebody may have put a secret where a name belongs."""
-    if "key" in path or "url" in path or not isinstance(value, str | int | float):
-        return ""
-    return f" (found {value!r})"
-
-
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    """The field names of the dataclass at this place in the document."""
-    kind: Any = Settings
-    for part in location:
-        kind = (
-            _item_type(kind)
-            if isinstance(part, int)
-            else _plain(typing.get_type_hints(kind).get(part, object))
-        )
-    return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
-
-
-def _item_type(kind: Any) -> Any:
-    return typing.get_args(kind)[0]
-
-
-def _plain(kind: Any) -> Any:
-    """T out of `T | None`."""
-    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
-        return next(option for option in typing.get_args(kind) if option is not type(None))
-    return kind
+def _storage_contradictions(limits: Limits) -> Iterator[str]:
+    if limits.storage == "redis" and limits.redis_url_env is None:
+        yield "limits.redis_url_env: is missing, but storage is redis; give the variable that holds its URL"
+    if limits.storage == "memory" and limits.redis_url_env is not None:
+        yield "limits.redis_url_env: is given, but storage is memory; say 'storage: redis', or take it away"
+    if limits.storage == "memory" and limits.window == "sliding":
+        yield "limits.window: is sliding, but storage is memory, where windows move exactly; allowed: moving"

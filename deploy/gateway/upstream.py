@@ -1,139 +1,226 @@
-"""Upstream: the pooled connection to the engine, and what is said and not said to it in headers."""
+"""Upstream: a request put to one replica, and to another when that is safe."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 import ssl
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
-import httpx
-
-from deploy.gateway.account import Account
+from deploy.gateway import upstream_headers
+from deploy.gateway.account import Account, RetryReason
+from deploy.gateway.health import HealthChecks
 from deploy.gateway.keys import secret
-from deploy.gateway.pool import Transport
-from deploy.gateway.settings import Settings, SettingsError
+from deploy.gateway.pool import Pool
+from deploy.gateway.replicas import Replica, Replicas
+from deploy.gateway.settings import Settings
+from deploy.gateway.settings_fields import SettingsError
+from deploy.gateway.upstream_settings import Upstream as UpstreamSettings
+from deploy.gateway.wire import Head, ReplicaFailed, Wire
 
-RawHeaders = list[tuple[bytes, bytes]]
+OVERLOADED = 503
+REFUSAL_BOUND_BYTES = 65_536
+# vLLM's admission limit says this before it begins; the 503 of a generation that had begun has another type.
+REFUSED_TYPE = "Service Unavailable"
 
-_HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-_NOT_SENT_UPSTREAM = _HOP_BY_HOP | {
-    b"accept-encoding",
-    b"authorization",
-    b"content-length",
-    b"cookie",
-    b"expect",
-    b"forwarded",
-    b"host",
-    b"x-api-key",
-    b"x-forwarded-for",
-    b"x-request-id",
-}
-_NOT_SENT_BACK = _HOP_BY_HOP | {b"date", b"server", b"x-request-id"}
+_QUERY = re.compile(rb"[\x21-\x7e]*")
+
+
+class NoReplica(Exception):
+    """No replica is healthy."""
+
+
+class QueryRefused(Exception):
+    """The query of the URL cannot be passed on."""
+
+
+class Answer:
+    """A replica's answer, its body unread. `close` it, whatever became of it."""
+
+    def __init__(self, replica: Replica, wire: Wire, head: Head) -> None:
+        self.replica = replica
+        self.status, self.headers = head.status, head.headers
+        self.is_stream = any(
+            name == b"content-type" and value.lower().startswith(b"text/event-stream")
+            for name, value in self.headers
+        )
+        self._wire: Wire | None = wire
+        self._read_ahead = b""
+
+    async def read(self) -> bytes:
+        """What of the body has arrived, or next arrives; empty at its end. Raises ReplicaFailed."""
+        if self._read_ahead:
+            ahead, self._read_ahead = self._read_ahead, b""
+            return ahead
+        assert self._wire is not None  # noqa: S101  nobody reads what they closed
+        chunk = await self._wire.read()
+        self.replica.heard += 1
+        return chunk
+
+    async def is_refusal(self) -> bool:
+        """Whether the replica says that it did not begin. Reads ahead; `read` still gives the whole body."""
+        if self.status != OVERLOADED or self.is_stream:
+            return False
+        body = b""
+        while len(body) <= REFUSAL_BOUND_BYTES and (chunk := await self.read()):
+            body += chunk
+        self._read_ahead = body
+        try:
+            return bool(json.loads(body)["error"]["type"] == REFUSED_TYPE)
+        except (ValueError, TypeError, KeyError):
+            return False
+
+    def close(self) -> None:
+        """Give the connection back."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            self.replica.in_flight -= 1
+            self.replica.pool.give_back(wire)
 
 
 class Upstream:
-    """One engine. Owns the connection pool; close it with `aclose`."""
+    """All replicas of one engine. `start` it, `aclose` it."""
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
-        self._url = settings.upstream.url
-        self._key = _bearer(settings, environment)
-        self._timeout = httpx.Timeout(
-            settings.upstream.read_timeout_s,
-            connect=settings.upstream.connect_timeout_s,
-            pool=settings.upstream.connect_timeout_s,
+        upstream = settings.upstream
+        self._key = _bearer(upstream, environment)
+        self._retries = upstream.retries
+        trust = _trust(upstream)
+        self.replicas = Replicas(
+            [_replica(url, upstream, trust) for url in upstream.urls], upstream.health, upstream.outlier
         )
-        self._extensions = {"timeout": self._timeout.as_dict()}
-        self._client = httpx.AsyncClient(
-            transport=Transport(_trust(settings)),
-            timeout=self._timeout,
-            trust_env=False,
-            follow_redirects=False,
-        )
+        self._checks = HealthChecks(self.replicas, upstream, self._key)
 
-    async def ask(
-        self, account: Account, query: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes
-    ) -> httpx.Response:
-        """Send a request; returns with the headers of the answer, its body unread. Raises httpx errors."""
-        url = self._url + account.route + (f"?{query.decode('latin-1')}" if query else "")
-        # Built by hand, not by the client: no headers of its own, and no cookie of one user for the next.
-        request = httpx.Request(
-            account.method,
-            url,
-            headers=self._headers(account, headers),
-            content=body or None,
-            extensions=self._extensions,
-        )
-        return await self._client.send(request, stream=True)
-
-    async def health_status(self, timeout_s: float) -> int:
-        """The status of the engine's own /health. Raises httpx errors."""
-        response = await self._client.get(f"{self._url}/health", timeout=timeout_s)
-        return response.status_code
+    async def start(self) -> None:
+        """Find out which replicas are healthy, and watch them from here on."""
+        await self._checks.start()
 
     async def aclose(self) -> None:
-        """Close every connection."""
-        await self._client.aclose()
+        """Close every connection that is idle; those in use close when they are given back."""
+        await self._checks.stop()
+        for replica in self.replicas.all:
+            replica.pool.close()
+            replica.checks.close()
+        await asyncio.sleep(0)  # closing a connection takes one turn of the loop
 
-    def _headers(self, account: Account, inbound: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-        headers = without(inbound, _NOT_SENT_UPSTREAM)
-        headers += [
-            (b"accept-encoding", b"identity"),
-            (b"x-forwarded-for", account.client.encode("latin-1")),
-            (b"x-request-id", account.request_id.encode()),
-        ]
-        if self._key:
-            headers.append((b"authorization", self._key))
-        return headers
+    async def ask(
+        self, account: Account, path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> Answer:
+        """Put a request; returns with the head of the answer. Raises ReplicaFailed, NoReplica, QueryRefused.
+
+        Another replica is tried, `retries` times at most and none twice, when this one cannot have begun:
+        no connection was made; or it was lost while a part of the request was still here (a replica begins
+        with a whole body only); or the replica refused at its admission limit. A request that changes nothing
+        (GET) may also be asked again when no answer came. A POST that was wholly sent may not: whether the
+        replica had begun cannot be known, and a second generation costs a GPU and may be billed.
+        """
+        if _QUERY.fullmatch(query) is None:
+            raise QueryRefused
+        target = path.encode() + (b"?" + query if query else b"")
+        rest = upstream_headers.for_replica(account, headers, self._key, body)
+        tried: list[Replica] = []
+        while (replica := self.replicas.choose(tried)) is not None:
+            tried.append(replica)
+            account.replica = replica.url
+            try:
+                answer = await self._put(replica, account.method, target, rest)
+                if not await self._may_leave(answer, tried):
+                    return answer
+                account.retries.append("overloaded")
+            except ReplicaFailed as failure:
+                self._note(replica, failure)
+                reason = _safe_reason(failure, account.method)
+                if reason is None or not self._may_try_another(tried):
+                    raise
+                account.retries.append(reason)
+        raise NoReplica
+
+    def conclude(self, answer: Answer, account: Account) -> None:
+        """Close an answer, and remember how its replica did: a client that left says nothing about it."""
+        answer.close()
+        if account.upstream_error is None:
+            if account.outcome == "completed":
+                answer.replica.succeeded()
+        elif answer.status != OVERLOADED:  # to refuse under load is no failure of a replica
+            self.replicas.failed(answer.replica)
+
+    def _may_try_another(self, tried: list[Replica]) -> bool:
+        return len(tried) <= self._retries and self.replicas.has_other(tried)
+
+    async def _may_leave(self, answer: Answer, tried: list[Replica]) -> bool:
+        """Whether this replica refused and another one can be asked; its answer is then closed."""
+        if answer.status != OVERLOADED or not self._may_try_another(tried):
+            return False
+        leave = False
+        try:
+            # Asked again afterwards: the others' health may change while the refusal is read.
+            leave = await answer.is_refusal() and self._may_try_another(tried)
+        except BaseException:
+            answer.close()
+            raise
+        if leave:
+            answer.close()
+        return leave
+
+    async def _put(self, replica: Replica, method: str, target: bytes, rest: bytes) -> Answer:
+        replica.in_flight += 1
+        wire: Wire | None = None
+        try:
+            wire = await replica.pool.taken()
+            head = await wire.ask(
+                b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b"
+                % (method.encode(), replica.base_path, target, replica.host, rest)
+            )
+        except BaseException:
+            replica.in_flight -= 1
+            if wire is not None:
+                replica.pool.give_back(wire)
+            raise
+        replica.heard += 1
+        return Answer(replica, wire, head)
+
+    def _note(self, replica: Replica, failure: ReplicaFailed) -> None:
+        if failure.refused:
+            self.replicas.unreachable(replica)
+        else:
+            self.replicas.failed(replica)
 
 
-def headers_for_client(response: httpx.Response, is_stream: bool) -> RawHeaders:
-    """The upstream's headers less those that are ours to set; an event stream is marked against buffering."""
-    headers = without(response.headers.raw, _NOT_SENT_BACK)
-    if is_stream:
-        headers = [(name, value) for name, value in headers if name != b"cache-control"]
-        headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-    return headers
+def _safe_reason(failure: ReplicaFailed, method: str) -> RetryReason | None:
+    """Why the request may be put to another replica; None when it may not."""
+    if failure.kind == "unreachable":
+        return "unreachable"
+    if failure.kind != "disconnected":
+        return None
+    if not failure.whole_request_sent:
+        return "unsent"
+    return "idempotent" if method == "GET" else None
 
 
-def without(headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes]) -> RawHeaders:
-    """Headers in lower case, less the dropped ones and those that `Connection` names."""
-    lowered = [(name.lower(), value) for name, value in headers]
-    named = {
-        token.strip().lower()
-        for name, value in lowered
-        if name == b"connection"
-        for token in value.split(b",")
-    }
-    return [(name, value) for name, value in lowered if name not in dropped and name not in named]
+def _replica(url: str, settings: UpstreamSettings, trust: ssl.SSLContext) -> Replica:
+    parts = urlsplit(url)
+    requests = Pool(url, trust, settings.connect_timeout_s, settings.read_timeout_s)
+    checks = Pool(url, trust, settings.health.timeout_s, settings.health.timeout_s)
+    return Replica(url, parts.netloc.encode(), parts.path.encode(), requests, checks)
 
 
-def _trust(settings: Settings) -> ssl.SSLContext:
+def _trust(settings: UpstreamSettings) -> ssl.SSLContext:
     """Whom to believe that it is the engine: the settings' authority and no other, or the public ones."""
-    authority = settings.upstream.certificate_authority
-    if authority is None:
-        return httpx.create_ssl_context(trust_env=False)
     try:
-        return ssl.create_default_context(cafile=authority)
+        context = ssl.create_default_context(cafile=settings.certificate_authority)
     except OSError as error:  # ssl.SSLError is one
         raise SettingsError(
-            f"upstream.certificate_authority: {authority} cannot be used ({error}); "
+            f"upstream.certificate_authority: {settings.certificate_authority} cannot be used ({error}); "
             "allowed: certificates in PEM"
         ) from None
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
-def _bearer(settings: Settings, environment: Mapping[str, str]) -> bytes | None:
-    variable = settings.upstream.api_key_env
+def _bearer(settings: UpstreamSettings, environment: Mapping[str, str]) -> bytes | None:
+    variable = settings.api_key_env
     if variable is None:
         return None
     return b"Bearer " + secret(environment, variable, "upstream.api_key_env").encode()

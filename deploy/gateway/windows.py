@@ -10,7 +10,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from limits import RateLimitItem
 from limits.storage import MovingWindowSupport, Storage
+from limits.strategies import MovingWindowRateLimiter
 
 SWEEP_EVERY_S = 30.0
 
@@ -90,3 +92,20 @@ class MovingWindows(Storage, MovingWindowSupport):
     def get_expiry(self, key: str) -> float:
         """Not for moving windows."""
         raise NotImplementedError("only moving windows are kept here")
+
+
+class MemoryWindows:
+    """Moving windows in this process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._windows = MovingWindowRateLimiter(MovingWindows(clock))
+
+    async def hit(self, rate: RateLimitItem, scope: str, identity: str) -> bool:
+        """Count one hit if the rate has room for it."""
+        return self._windows.hit(rate, scope, identity)
+
+    async def stats(self, rate: RateLimitItem, scope: str, identity: str) -> tuple[float, int]:
+        """Seconds until there is more room, and how much there is."""
+        window = self._windows.get_window_stats(rate, scope, identity)
+        return window.reset_time - self._clock(), window.remaining

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from deploy.setup import allure, clone, engine, lock, model, monitoring, suite
+from deploy.setup import allure, clone, engine, kubernetes, lock, model, monitoring, nvml_stub, servers, suite
 from deploy.setup.errors import SetupError
 
 PARTS: dict[str, Callable[[], None]] = {
@@ -16,6 +16,10 @@ PARTS: dict[str, Callable[[], None]] = {
     "engine": engine.install,
     "monitoring": monitoring.install,
     "model": model.install,
+    "nginx": servers.install_nginx,
+    "redis": servers.install_redis,
+    "stub": nvml_stub.install,
+    "kubernetes": kubernetes.install,
     "report": allure.report,
     "lock": lock.remake,
 }

@@ -59,13 +59,18 @@ def run(
         raise SetupError(f"`{shlex.join(command)}` to succeed", seen, hint)
 
 
-def output(argv: Sequence[str | Path], *, limit_s: float = 60.0) -> str | None:
-    """What `argv` prints on standard output, or None when it cannot run, fails, or takes over `limit_s`."""
+def output(
+    argv: Sequence[str | Path], *, limit_s: float = 60.0, extra: Mapping[str, str] | None = None
+) -> str | None:
+    """What `argv` prints, or None when it cannot run, fails, or takes over `limit_s` seconds.
+
+    `extra` is added to its environment. What goes to standard error is not part of it.
+    """
     try:
         done = subprocess.run(
             [str(word) for word in argv],
             cwd=clone.ROOT,
-            env=clone.environment(),
+            env=clone.environment() | dict(extra or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -74,6 +74,9 @@ def main(argv: list[str]) -> int:
     except WeightsError as error:
         print(f"weights: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # of files: those of networks are said by their source
+        print(f"weights: expected to read and write; saw {error.filename}: {error.strerror}", file=sys.stderr)
+        return UsageError.exit_code
     return 0
 
 
@@ -118,6 +121,7 @@ def _fill(source: Source, destination: Path, asked: argparse.Namespace, stopping
         if publish.is_there(destination, source.name):
             print(f"weights: {destination} is filled from {source.name} already")
             return
+        publish.make_way(destination)
         files = [file for file in source.files() if not _excluded(file.path, asked.exclude)]
         require_a_tree(files)
         partial = destination.with_name(f"{destination.name}.partial")

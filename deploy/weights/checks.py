@@ -10,7 +10,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from deploy.weights.source import MANIFEST, MARKER, Checksum, IntegrityError, RemoteFile, safe_path
+from deploy.weights.source import (
+    MANIFEST,
+    MARKER,
+    STATE,
+    Checksum,
+    IntegrityError,
+    RemoteFile,
+    UsageError,
+    safe_path,
+)
 
 PIECE = 1 << 20
 LARGEST_HEADER = 100_000_000  # the limit of the safetensors library
@@ -88,11 +97,16 @@ def read_manifest(text: str) -> dict[str, Checksum]:
 
 
 def write_manifest(folder: Path) -> int:
-    """Write FOLDER/SHA256SUMS over all files below it, as `sha256sum -c` reads it; how many there are."""
+    """Write FOLDER/SHA256SUMS over all files below it, as `sha256sum -c` reads it; how many there are.
+
+    Raises UsageError where there are none.
+    """
     lines = []
     for path in sorted(_files(folder)):
         name = path.relative_to(folder).as_posix()
         lines.append(f"{sha256_of(path)}  {safe_path(name, name)}\n")
+    if not lines:
+        raise UsageError(f"expected a folder with files of a model; saw none in {folder}")
     partial = folder / f".{MANIFEST}.partial"
     partial.write_text("".join(lines), encoding="utf-8")
     partial.replace(folder / MANIFEST)
@@ -100,7 +114,7 @@ def write_manifest(folder: Path) -> int:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    own = {folder / MANIFEST, folder / MARKER, folder / f".{MANIFEST}.partial"}
+    own = {folder / MANIFEST, folder / MARKER, folder / STATE, folder / f".{MANIFEST}.partial"}
     return (path for path in folder.rglob("*") if path.is_file() and path not in own)
 
 

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils._headers import build_hf_headers
 
-from deploy.weights.source import Checksum, RemoteFile, TransferError, UsageError, safe_path
+from deploy.weights.source import Checksum, RemoteFile, TransferError, UsageError, is_own, safe_path
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 PIECE = 1 << 18  # what of a piece has come is lost when a connection breaks
@@ -44,6 +44,8 @@ class Repository:
             raise TransferError(f"listing {self.name}: {type(error).__name__}", again=True) from None
         found = []
         for entry in info.siblings or ():
+            if is_own(entry.rfilename):
+                continue
             path = safe_path(entry.rfilename, entry.rfilename)
             if entry.size is None or entry.blob_id is None:
                 raise UsageError(f"expected sizes and digests of {self.name}; {path!r} has none")

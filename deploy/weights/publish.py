@@ -84,6 +84,18 @@ def is_there(destination: Path, source: str) -> bool:
     return True
 
 
+def make_way(destination: Path) -> None:
+    """Take an empty folder of that name away before anything comes: a mount point cannot be, nor replaced."""
+    try:
+        if destination.is_dir():
+            destination.rmdir()
+    except OSError as error:
+        raise UsageError(
+            f"expected {destination} to be a name in a volume; it cannot be replaced ({error.strerror});"
+            f" is it a mount point? mount the volume on {destination.parent}"
+        ) from None
+
+
 def prepare(partial: Path, source: str, files: Sequence[RemoteFile]) -> int:
     """Make the folder that is filled, keep in it only what belongs to these versions; bytes kept."""
     partial.mkdir(exist_ok=True)
@@ -123,18 +135,17 @@ def publish(partial: Path, destination: Path, source: str, files: Mapping[str, V
     said = {
         path: {"sha256": one.sha256, "size": one.size, "by": one.by} for path, one in sorted(files.items())
     }
-    (partial / STATE).unlink()
+    # The state goes last: until the folder has its name, the next run must be able to go on.
     _write(partial / MARKER, {"source": source, "manifest_sha256": digest, "files": said})
     for folder in [partial, *(path for path in partial.rglob("*") if path.is_dir())]:
         _sync_folder(folder)
-    if destination.is_dir():
-        destination.rmdir()  # empty: is_there has looked
+    make_way(destination)  # somebody may have made it meanwhile
     try:
         partial.rename(destination)
     except OSError as error:
-        raise UsageError(
-            f"expected to rename {partial.name} to {destination}; saw {error.strerror}; is it a mount point?"
-        ) from None
+        raise UsageError(f"expected to rename {partial} to {destination}; saw {error.strerror}") from None
+    (destination / STATE).unlink()
+    _sync_folder(destination)
     _sync_folder(destination.parent)
     return digest
 

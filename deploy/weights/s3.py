@@ -13,12 +13,13 @@ import urllib3.exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
-from deploy.weights.source import Checksum, RemoteFile, TransferError, UsageError, safe_path
+from deploy.weights.source import Checksum, RemoteFile, TransferError, UsageError, is_own, safe_path
 
 PIECE = 1 << 18  # what of a piece has come is lost when a connection breaks
 SINGLE_PART_ETAG = re.compile(r"[0-9a-f]{32}")
 LOST = (BotoCoreError, urllib3.exceptions.HTTPError, OSError)
-NEVER_AGAIN = {"403", "404", "412", "AccessDenied", "NoSuchKey", "NoSuchBucket", "PreconditionFailed"}
+REFUSED = {"403", "AccessDenied", "NoSuchBucket"}
+CHANGED = {"404", "412", "NoSuchKey", "PreconditionFailed"}
 
 
 class Client(Protocol):
@@ -47,6 +48,8 @@ class Bucket:
                 for entry in page.get("Contents", ()):
                     key = str(entry["Key"])
                     if key.endswith("/") and entry["Size"] == 0:
+                        continue
+                    if is_own(key.removeprefix(self._prefix)):
                         continue
                     path = safe_path(key.removeprefix(self._prefix), key)
                     found.append(RemoteFile(path, int(entry["Size"]), str(entry["ETag"]).strip('"')))
@@ -131,7 +134,8 @@ def _failure(error: Exception, what: str) -> UsageError | TransferError:
         return TransferError(f"{what}: {type(error).__name__}", again=True)
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-    if "412" in (code, status) or code == "PreconditionFailed":
+    if {code, status} & REFUSED:
+        return UsageError(f"{what}: answered {code}; is the name right, may this role list and get there?")
+    if {code, status} & CHANGED:
         return TransferError(f"{what}: was changed since it was listed; run again", again=False)
-    again = not {code, status} & NEVER_AGAIN
-    return TransferError(f"{what}: answered {code or status}", again=again)
+    return TransferError(f"{what}: answered {code or status}", again=True)

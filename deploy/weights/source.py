@@ -37,6 +37,10 @@ class IntegrityError(WeightsError):
 
     exit_code = 4
 
+    def __init__(self, text: str, *, again: bool = True) -> None:
+        super().__init__(text)
+        self.again = again  # whether fetching the same file again can help
+
 
 class SpaceError(WeightsError):
     """The file system is too small."""
@@ -81,6 +85,11 @@ class Source(Protocol):
 
     def read(self, file: RemoteFile, offset: int) -> Iterator[bytes]:
         """The file's bytes from `offset` on, of just that version. Raises TransferError."""
+
+
+def is_own(path: str) -> bool:
+    """Whether `path` is a file of this program's: there when a folder that it filled was uploaded whole."""
+    return path in (MARKER, STATE)
 
 
 def safe_path(path: str, seen_as: str) -> str:

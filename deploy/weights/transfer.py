@@ -82,7 +82,7 @@ class Transfer:
     def _file(self, file: RemoteFile) -> Verified:
         """One file, attempted until it is there or patience ends."""
         expected = self._expected(file)
-        failures = 0
+        failures = spoilt = 0  # apart: a connection that breaks now and then must not forgive bad bytes
         while True:
             before = self._begun(file)
             try:
@@ -93,13 +93,13 @@ class Transfer:
                     raise TransferError(f"{error}; {failures} attempt(s)", again=False) from None
                 self.progress.note(f"{error}; trying again from byte {self._begun(file)}")
             except IntegrityError as error:
-                failures += 1
+                spoilt += 1
                 self.progress.forget(self._begun(file))
                 self._path(file).unlink(missing_ok=True)
-                if failures >= self.patience.attempts:
-                    raise IntegrityError(f"{error}; {failures} attempt(s)") from None
+                if not error.again or spoilt >= self.patience.attempts:
+                    raise IntegrityError(f"{error}; {spoilt} attempt(s)", again=False) from None
                 self.progress.note(f"{error}; fetching it again")
-            self._pause(failures)
+            self._pause(max(failures, spoilt))
 
     def _expected(self, file: RemoteFile) -> Checksum | None:
         """The manifest's checksum, else the source's own; asking is attempted as often as fetching is."""
@@ -128,7 +128,10 @@ class Transfer:
                 raise SpaceError(f"{file.path}: the file system is full; make room and run again") from None
             raise
         digests.require(file.path)
-        require_sound(path, file.path)
+        try:
+            require_sound(path, file.path)
+        except IntegrityError as error:  # broken at its source, where its checksum is right
+            raise IntegrityError(str(error), again=expected is None) from None
         return Verified(digests.sha256, file.size, expected.kind if expected else None)
 
     def _fill(self, file: RemoteFile, out: BinaryIO, digests: Digests) -> None:
@@ -165,6 +168,6 @@ class Transfer:
 
     def _pause(self, failures: int) -> None:
         """Doubling, and up to half as long again so that many replicas do not come back at one instant."""
-        pause_s = min(LONGEST_PAUSE_S, self.patience.pause_s * 2 ** (failures - 1))
+        pause_s = min(LONGEST_PAUSE_S, self.patience.pause_s * 2 ** min(failures - 1, 16))
         self.stopping.wait(pause_s * random.uniform(1, 1.5))  # noqa: S311  spread, not secrecy
         self._go_on()

@@ -32,6 +32,11 @@ PANEL_SOURCES = {
     "output_tokens_per_s": "generation_tokens",
 }
 GATEWAY = ("gateway_requests_total",)
+# One name for what vLLM's versions call differently, as deploy/monitoring/rules/engine.yml records it.
+RECORDED: Mapping[str, tuple[str, ...]] = {
+    "itl": ("engine:inter_token_latency_seconds",),
+    "kv_cache_usage": ("engine:kv_cache_usage:ratio",),
+}
 
 Panel = dict[str, Any]
 
@@ -71,12 +76,12 @@ def _scale(panel: Panel, objective: ServiceLevelObjective) -> float | None:
     names: Sequence[str] = GATEWAY
     if objective.indicator != "error_share":
         source = PANEL_SOURCES.get(objective.indicator)
-        names = NAMES[source] if source else ()
+        names = (*NAMES[source], *RECORDED.get(source, ())) if source else ()
     asked = " ".join(target.get("expr", "") for target in panel.get("targets", []))
+    # A limit on a quantile says nothing of a mean, which a panel draws from the sum and the count.
+    ending = "_bucket" if objective.is_quantile else "_sum" if objective.statistic == "mean" else "_bucket|_sum|_count"
     # A whole name: `vllm:num_requests_waiting` is not `vllm:num_requests_waiting_by_reason`.
-    if not any(
-        re.search(rf"(?<![\w:]){re.escape(name)}(_bucket|_sum|_count)?(?![\w:])", asked) for name in names
-    ):
+    if not any(re.search(rf"(?<![\w:]){re.escape(name)}({ending})?(?![\w:])", asked) for name in names):
         return None
     unit = panel.get("fieldConfig", {}).get("defaults", {}).get("unit")
     return PANEL_UNITS.get(INDICATORS[objective.indicator].unit, {}).get(unit)

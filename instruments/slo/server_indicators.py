@@ -30,6 +30,8 @@ SOURCES: Mapping[str, str] = {
 }  # fmt: skip
 EVENTS = {"ttft": "first tokens", "tpot": "answers", "itl": "gaps between tokens", "e2e": "answers"}
 FAILED_STREAMS = "upstream_error|cut_by_shutdown|failed"  # the gateway's words; their status was 200
+# Probes are nobody's requests, and /ready says 503 for as long as the engine starts.
+NOT_PROBES = 'endpoint!~"/health|/ready"'
 CANNOT: Mapping[str, str] = {
     "errors": "a count in one run has no budget; error_share has one",
     "goodput_share": "no metric tells which requests keep several limits at once",
@@ -178,10 +180,11 @@ def _off_bound(limit_s: float, below: float | None, above: float) -> str:
 
 
 def _error_share(server: ServerMetrics) -> BadShare:
-    """Answers of 5xx, and streams that broke off after a status of 200, of all that the gateway answered."""
+    """Answers of 5xx, and streams that broke off after a status of 200, of all but those to probes."""
     job = _labels(server.gateway_job, ())
-    everything = f"gateway_requests_total{_braced(job)}"
-    failed = "gateway_requests_total" + _braced((*job, 'status=~"5.."'))
+    asked = (*job, NOT_PROBES)
+    everything = f"gateway_requests_total{_braced(asked)}"
+    failed = "gateway_requests_total" + _braced((*asked, 'status_code=~"5.."'))
     broken = "gateway_streams_total" + _braced((*job, f'outcome=~"{FAILED_STREAMS}"'))
     return BadShare(
         {

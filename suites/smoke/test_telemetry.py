@@ -54,9 +54,10 @@ def test_prometheus_and_direct_scrape_agree(telemetry, scrape):
 
 @pytest.mark.needs("prometheus", "gateway")
 def test_prometheus_reports_its_targets_up(prometheus):
-    """Engine and gateway are scraped"""
-    health = {one["labels"]["job"]: one["health"] for one in prometheus("/api/v1/targets")["activeTargets"]}
-    assert health == {"engine": "up", "gateway": "up"}
+    """Engine and gateway are scraped, and whatever else is meant to be"""
+    found = prometheus("/api/v1/targets")["activeTargets"]
+    assert {one["scrapeUrl"]: one["lastError"] for one in found if one["health"] != "up"} == {}
+    assert {one["labels"]["job"] for one in found} >= {"engine", "gateway"}
 
 
 @pytest.mark.needs("prometheus", "gateway")

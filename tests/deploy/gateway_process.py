@@ -24,10 +24,14 @@ class Process:
 
     async def listening(self) -> str:
         """The URL of the API, once it says so."""
+        return str((await self.event("listening"))["url"])
+
+    async def event(self, name: str) -> dict[str, Any]:
+        """The next line of the log with this event."""
         while True:
-            line = json.loads(await self._line())
-            if line["event"] == "listening":
-                return str(line["url"])
+            line: dict[str, Any] = json.loads(await self._line())
+            if line["event"] == name:
+                return line
 
     async def exit_code(self) -> int:
         """Waits for the end and keeps all of stderr."""

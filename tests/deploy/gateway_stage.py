@@ -124,6 +124,8 @@ class Upstream:
     def __init__(self) -> None:
         self.script: Script = answer_ok
         self.health_status = 200
+        self.models = ["tiny"]
+        self.health_asked = 0
         self.health_answers = asyncio.Event()
         self.health_answers.set()
         self.requests: list[Request] = []
@@ -131,6 +133,8 @@ class Upstream:
         self.connections = 0
         self.url = ""
         self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server
+        self._port = 0
 
     def hang_up(self) -> None:
         """Close every connection, as an engine does with idle ones."""
@@ -143,18 +147,28 @@ class Upstream:
 
     @contextlib.asynccontextmanager
     async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=tls)
-        port = server.sockets[0].getsockname()[1]
-        port = server.sockets[0].getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        await self.live(tls)
         try:
             yield self
         finally:
-            server.close()
-            for writer in list(self._writers):
-                writer.transport.abort()
-            await until(lambda: not self._writers, "the upstream's connections to end")
-            await server.wait_closed()
+            await self.die()
+
+    async def live(self, tls: ssl.SSLContext | None = None) -> None:
+        """Listen; after a death, where it did before."""
+        # The backlog is that of vLLM's server; the default of 100 loses a burst's connections for seconds.
+        self._server = await asyncio.start_server(
+            self._connection, "127.0.0.1", self._port, ssl=tls, limit=1 << 20, backlog=2048
+        )
+        self._port = self._server.sockets[0].getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._port}"
+
+    async def die(self) -> None:
+        """As a process that is killed: no new connection is taken, and every open one is reset."""
+        self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        await until(lambda: not self._writers, "the upstream's connections to end")
+        await self._server.wait_closed()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -191,8 +205,13 @@ class Upstream:
 
     async def _play(self, request: Request, reply: Reply) -> None:
         if request.target == "/health":
+            self.health_asked += 1
             await self.health_answers.wait()
             await reply.whole(self.health_status, b"")
+            return
+        if request.target == "/v1/models" and request.header("user-agent") == "vllm-slo-gateway":
+            listed = {"data": [{"id": name} for name in self.models]}
+            await reply.whole(200, json.dumps(listed).encode())
             return
         self.requests.append(request)
         self.serving += 1
@@ -214,12 +233,22 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
     return Request(method, target, headers, await reader.readexactly(length))
 
 
+def upstream_of(**changed: Any) -> dict[str, Any]:
+    """The block `upstream`; health is asked after often, so that no test has to wait for it."""
+    return {
+        "api_key_env": "ENGINE_KEY",
+        "connect_timeout_s": 2,
+        "health": {"every_s": 0.1},
+        **changed,
+    }
+
+
 def settings_of(upstream_url: str, **changed: Any) -> dict[str, Any]:
     """A document that works, with top-level fields replaced."""
     return {
         "listen": {"port": 0},
         "metrics": {"port": 0},
-        "upstream": {"url": upstream_url, "api_key_env": "ENGINE_KEY", "connect_timeout_s": 2},
+        "upstream": upstream_of(url=upstream_url),
         "keys": [{"name": "suite", "key_env": "GATEWAY_KEY"}],
         "drain_timeout_s": 5,
         **changed,
@@ -261,6 +290,12 @@ class Running:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
+    async def reading(self, name: str, value: float, **labels: str) -> None:
+        """Returns once the metric has this value."""
+        async with asyncio.timeout(5):
+            while await self.metric(name, **labels) != value:
+                pass
+
 
 @contextlib.asynccontextmanager
 async def gateway(upstream_url: str, **changed: Any) -> AsyncIterator[Running]:
@@ -282,3 +317,30 @@ async def stage(**changed: Any) -> AsyncIterator[tuple[Upstream, Running]]:
     """An upstream and a gateway before it."""
     async with Upstream().running() as upstream, gateway(upstream.url, **changed) as running:
         yield upstream, running
+
+
+@contextlib.asynccontextmanager
+async def fleet(
+    count: int, upstream: dict[str, Any] | None = None, **changed: Any
+) -> AsyncIterator[tuple[list[Upstream], Running]]:
+    """Several upstreams and one gateway before them; `upstream` replaces fields of that block."""
+    async with contextlib.AsyncExitStack() as undo:
+        upstreams = [await undo.enter_async_context(Upstream().running()) for _ in range(count)]
+        block = upstream_of(replicas=[one.url for one in upstreams], **(upstream or {}))
+        running = await undo.enter_async_context(gateway("", upstream=block, **changed))
+        yield upstreams, running
+
+
+class Hold:
+    """A script that begins a stream, stands still until it is let go, and ends in good order."""
+
+    def __init__(self, first: bytes = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n') -> None:
+        self.go = asyncio.Event()
+        self._first = first
+
+    async def __call__(self, request: Request, reply: Reply) -> None:
+        await reply.stream()
+        await reply.chunk(self._first)
+        await self.go.wait()
+        await reply.chunk(DONE)
+        await reply.end()

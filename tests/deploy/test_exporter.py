@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -14,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from deploy.exporter.readings import bare_name
+from deploy.exporter.server import AT_ONCE, Server
 from tests.deploy.asking_plain import get
 from tests.deploy.nvml_stub import Exporter, Readings, exporter, stub_library
 
 MIB = 2**20
+SLOW = ("--every-s", "5", "--stale-after-s", "5", "--port")
 FAST = ("--every-s", "0.05", "--retry-every-s", "0.1", "--stale-after-s", "2")
 
 BOARD = {
@@ -249,9 +252,31 @@ def test_it_listens_on_this_machine_only_and_knows_two_pages(still: Exporter) ->
         other.connect(("127.0.0.2", port))  # it is this machine's too, and is not bound
 
 
+def test_clients_that_leave_or_dawdle_are_no_news_and_take_no_place(tmp_path: Path) -> None:
+    with exporter(tmp_path, *FAST, library=None, state=None) as running:
+        at = ("127.0.0.1", int(running.url.rpartition(":")[2]))
+        for _ in range(2 * AT_ONCE):
+            with socket.create_connection(at, timeout=10) as one:
+                one.sendall(b"GET /metr")
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        running.becomes(0.0, "gpu_exporter_up")
+    assert "Traceback" not in (tmp_path / "exporter.log").read_text()
+
+
+def test_a_connection_ends_however_slowly_its_client_asks() -> None:
+    with Server("127.0.0.1", 0, {}) as server:
+        one, other = socket.socketpair()
+        server._open[one] = time.monotonic() - 1  # its time is over
+        server.service_actions()
+        assert other.recv(1) == b""
+        server.shutdown_request(one)
+        assert server._open == {}
+        other.close()
+
+
 def test_a_taken_port_is_exit_code_3_and_bad_arguments_are_2(still: Exporter) -> None:
     port = still.url.rpartition(":")[2]
-    for flags, code in ((["--port", port], 3), (["--port", "70000"], 2), ([], 2)):
+    for flags, code in ((["--port", port], 3), (["--port", "70000"], 2), ([], 2), ([*SLOW, port], 2)):
         command = [sys.executable, "-m", "deploy.exporter", *flags]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20)
         assert done.returncode == code, done.stderr

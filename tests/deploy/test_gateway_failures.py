@@ -15,9 +15,13 @@ from tests.deploy.gateway_stage import (
     DONE,
     Reply,
     Request,
+    Running,
+    Upstream,
+    gateway,
     stage,
     streaming,
     until,
+    upstream_of,
 )
 
 
@@ -27,12 +31,12 @@ async def test_a_body_over_the_limit_is_413(declared: bool) -> None:
         for _ in range(40):
             yield b"x" * 50_000
 
-    async with stage(max_body_bytes=1000) as (upstream, running):
+    async with stage(bounds={"max_body_bytes": 1000}) as (upstream, running):
         content = b"x" * 2_000_000 if declared else pieces()
         response = await running.client.post(CHAT, headers=AUTHORIZED, content=content)
         assert response.status_code == 413
         assert response.json()["error"]["type"] == "request_too_large"
-        exact = await running.client.post(CHAT, headers=AUTHORIZED, content=b"x" * 1000)
+        exact = await running.client.post(CHAT, headers=AUTHORIZED, content=b"{%b}" % (b" " * 998))
         assert exact.status_code == 200
         assert len(upstream.requests) == 1
 
@@ -50,13 +54,26 @@ async def test_a_body_that_never_comes_is_408() -> None:
         assert upstream.requests == []
 
 
-async def test_an_engine_that_cannot_be_reached_is_503_with_retry_after() -> None:
+async def test_without_an_engine_the_answer_is_503_with_retry_after_at_once() -> None:
     async with stage(upstream={"url": "http://127.0.0.1:9"}) as (_, running):
         response = await running.client.post(CHAT, headers=AUTHORIZED, json={"stream": True})
         assert response.status_code == 503
         assert response.headers["retry-after"] == "1"
         assert response.json()["error"]["code"] == 503
-        assert await running.metric("gateway_upstream_errors_total", kind="unreachable") == 1
+        assert await running.metric("gateway_shed_requests_total", reason="no_replica") == 1
+        assert await running.metric("gateway_upstream_errors_total") == 0
+
+
+async def test_an_engine_that_is_gone_since_its_last_check_is_503_with_retry_after() -> None:
+    async with Upstream().running() as upstream:
+        block = upstream_of(url=upstream.url, health={"every_s": 60})
+        async with gateway("", upstream=block) as running:
+            assert (await running.client.get("/ready")).status_code == 200
+            await upstream.die()
+            response = await running.client.post(CHAT, headers=AUTHORIZED, json={"stream": True})
+            assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+            assert await running.metric("gateway_upstream_errors_total", kind="unreachable") == 1
+            assert await running.metric("gateway_shed_requests_total") == 0
 
 
 async def test_an_engine_that_does_not_answer_in_time_is_504() -> None:
@@ -139,17 +156,22 @@ async def test_a_stream_under_200_that_failed_is_not_counted_as_completed(
         assert await running.metric("gateway_upstream_errors_total", kind=kind) == 1
 
 
+async def unready(running: Running, within_s: float) -> httpx.Response:
+    """The first answer of /ready that is not 200."""
+
+    async def no_longer_ready() -> httpx.Response:
+        while (answer := await running.client.get("/ready")).status_code == 200:
+            pass
+        return answer
+
+    return await asyncio.wait_for(no_longer_ready(), within_s)
+
+
 async def test_ready_follows_the_engine_within_a_second() -> None:
     async with stage() as (upstream, running):
         assert (await running.client.get("/ready")).status_code == 200
         upstream.health_status = 503
-
-        async def no_longer_ready() -> httpx.Response:
-            while (answer := await running.client.get("/ready")).status_code == 200:
-                pass
-            return answer
-
-        answer = await asyncio.wait_for(no_longer_ready(), 1)
+        answer = await unready(running, 1)
         assert answer.json() == {"ready": False, "reason": "the engine answered 503 to /health"}
         assert (await running.client.get("/health")).status_code == 200
 
@@ -163,7 +185,7 @@ async def test_ready_says_so_when_there_is_no_engine() -> None:
 async def test_ready_does_not_wait_for_an_engine_that_hangs() -> None:
     async with stage() as (upstream, running):
         upstream.health_answers.clear()
-        await asyncio.sleep(0.5)  # what was found at the start is stale after this
+        await unready(running, 5)
         answers = await asyncio.wait_for(asyncio.gather(*(running.client.get("/ready") for _ in range(3))), 2)
         assert {answer.status_code for answer in answers} == {503}
         assert answers[0].json()["reason"] == "the engine did not answer its /health within 1 s"

@@ -8,7 +8,7 @@ from deploy.gateway.addresses import limited_as
 from deploy.gateway.limiter import Limiter
 from deploy.gateway.settings import Key, Limits
 from deploy.gateway.tail import KEEP_BYTES, Tail, Usage
-from deploy.gateway.windows import SWEEP_EVERY_S, MovingWindows
+from deploy.gateway.windows import SWEEP_EVERY_S, MemoryWindows, MovingWindows
 
 
 class Clock:
@@ -21,41 +21,42 @@ class Clock:
         return self.now
 
 
-def test_a_window_moves_with_its_oldest_hit() -> None:
+def limiter_of(rates: Limits, clock: Clock) -> Limiter:
+    return Limiter(rates, MemoryWindows(clock))
+
+
+async def test_a_window_moves_with_its_oldest_hit() -> None:
     clock = Clock()
-    limiter = Limiter(Limits(client="2/10 seconds"), [], clock)
-    assert limiter.refusal("a", "anonymous") is None  # at 0
+    limiter = limiter_of(Limits(client="2/10 seconds"), clock)
+    assert await limiter.refusal("a", None) is None  # at 0
     clock.now += 4
-    assert limiter.refusal("a", "anonymous") is None  # at 4
+    assert await limiter.refusal("a", None) is None  # at 4
     clock.now += 2.5
-    refusal = limiter.refusal(
-        "a", "anonymous"
-    )  # at 6.5: the hit at 0 leaves at 10, 3.5 s on, so 4 whole ones
+    refusal = await limiter.refusal("a", None)  # at 6.5: the hit at 0 leaves at 10, 3.5 s on, so 4 whole ones
     assert refusal is not None
     assert (refusal.scope, refusal.limit, refusal.remaining, refusal.retry_after_s) == ("client", 2, 0, 4)
     clock.now += 4
-    assert limiter.refusal("a", "anonymous") is None  # at 10.5: kept its word
-    assert limiter.refusal("a", "anonymous") is not None  # the hits at 4 and 10.5 fill it again
+    assert await limiter.refusal("a", None) is None  # at 10.5: kept its word
+    assert await limiter.refusal("a", None) is not None  # the hits at 4 and 10.5 fill it again
 
 
-def test_a_refused_hit_does_not_lengthen_the_wait() -> None:
+async def test_a_refused_hit_does_not_lengthen_the_wait() -> None:
     clock = Clock()
-    limiter = Limiter(Limits(client="1/10 seconds"), [], clock)
-    limiter.refusal("a", "anonymous")
+    limiter = limiter_of(Limits(client="1/10 seconds"), clock)
+    await limiter.refusal("a", None)
     for _ in range(9):
         clock.now += 1
-        assert limiter.refusal("a", "anonymous") is not None
+        assert await limiter.refusal("a", None) is not None
     clock.now += 1
-    assert limiter.refusal("a", "anonymous") is None
+    assert await limiter.refusal("a", None) is None
 
 
-def test_addresses_and_keys_do_not_share_a_window() -> None:
-    limiter = Limiter(Limits(anonymous="1/hour", key="1/hour"), [Key("a", "A"), Key("b", "B")], Clock())
-    assert [
-        limiter.refusal(*who) is None
-        for who in [("x", "a"), ("x", "b"), ("x", "anonymous"), ("y", "anonymous")]
-    ] == [True] * 4
-    assert [limiter.refusal(*who) is None for who in [("z", "a"), ("x", "anonymous")]] == [False] * 2
+async def test_addresses_and_keys_do_not_share_a_window() -> None:
+    limiter = limiter_of(Limits(anonymous="1/hour", key="1/hour"), Clock())
+    a, b = Key("a", "A"), Key("b", "B")
+    passed = [await limiter.refusal(*who) is None for who in [("x", a), ("x", b), ("x", None), ("y", None)]]
+    assert passed == [True] * 4
+    assert [await limiter.refusal(*who) is None for who in [("z", a), ("x", None)]] == [False] * 2
 
 
 def test_windows_that_have_run_out_are_forgotten() -> None:

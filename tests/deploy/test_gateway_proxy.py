@@ -14,6 +14,7 @@ from tests.deploy.gateway_stage import (
     streaming,
 )
 
+CONTENT = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}\n\n'
 
 
@@ -107,13 +108,11 @@ async def test_an_error_of_the_engine_keeps_status_and_body_though_a_stream_was_
             response = await running.client.post(CHAT, headers=AUTHORIZED, json={"stream": True})
             assert (response.status_code, response.content) == (status, body)
             assert response.headers["content-type"] == "application/json"
-            assert (
-                await running.metric("gateway_requests_total", status=str(status), route=CHAT, key="suite")
-                == 1
-            )
+            labels = {"status_code": str(status), "endpoint": CHAT, "key": "suite", "model": "other"}
+            assert await running.metric("gateway_requests_total", **labels) == 1
         assert await running.metric("gateway_upstream_errors_total") == 1
         assert await running.metric("gateway_upstream_errors_total", kind="status_5xx") == 1
-        assert await running.metric("gateway_time_to_first_byte_seconds_count") == 0
+        assert await running.metric("gateway_time_to_first_token_seconds_count") == 0
 
 
 async def test_tokens_are_counted_from_usage_and_from_nothing_else() -> None:
@@ -130,13 +129,13 @@ async def test_tokens_are_counted_from_usage_and_from_nothing_else() -> None:
         )
         upstream.script = saying(200, body)
         await running.client.post(CHAT, headers=AUTHORIZED, json={})
-        assert await running.metric("gateway_tokens_total", direction="prompt") == 7 + 5
-        assert await running.metric("gateway_tokens_total", direction="completion") == 3 + 1
+        assert await running.metric("gateway_tokens_prompted_total", model="other") == 7 + 5
+        assert await running.metric("gateway_tokens_generated_total", model="other") == 3 + 1
 
 
 async def test_the_log_line_and_the_metrics_of_a_request() -> None:
     async with stage() as (upstream, running):
-        upstream.script = streaming(b"data: 1\n\n", DONE)
+        upstream.script = streaming(CONTENT, DONE)
         await running.client.post(CHAT, headers=AUTHORIZED, json={"prompt": "do not write this down"})
         (line,) = running.lines()
         assert line["level"] == "info"
@@ -144,9 +143,9 @@ async def test_the_log_line_and_the_metrics_of_a_request() -> None:
         assert (line["client"], line["outcome"]) == ("127.0.0.1", "completed")
         assert 0 < line["ttft_s"] <= line["duration_s"]
         assert "do not write" not in running.log_text
-        assert await running.metric("gateway_request_duration_seconds_count", route=CHAT) == 1
-        assert await running.metric("gateway_time_to_first_byte_seconds_count", route=CHAT) == 1
+        assert await running.metric("gateway_request_duration_seconds_count", endpoint=CHAT) == 1
+        assert await running.metric("gateway_time_to_first_token_seconds_count", endpoint=CHAT) == 1
         assert await running.metric("gateway_build_info") == 1
         scrape = await running.scrape()
         for bound in "0.05 0.1 0.2 0.25 0.3 0.5 1.0 2.0 3.0 5.0 10.0 30.0 60.0".split():
-            assert f'gateway_request_duration_seconds_bucket{{le="{bound}",route="{CHAT}"}}' in scrape
+            assert f'gateway_request_duration_seconds_bucket{{endpoint="{CHAT}",le="{bound}"}}' in scrape

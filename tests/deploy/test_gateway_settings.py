@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def complaint_about(**changed: Any) -> str:
         ({"metrics": 9100}, "metrics:", "must be a mapping; allowed: port, host"),
         ({"upstream": {"url": "127.0.0.1:8000"}}, "upstream.url:", "http://HOST:PORT"),
         ({"upstream": {"url": "http://a:b@c:1"}}, "upstream.url:", "upstream.api_key_env"),
-        ({"upstream": {"url": "http://a:1", "timeout": 3}}, "upstream.timeout:", "allowed: url, api_key_env"),
+        ({"upstream": {"url": "http://a:1", "timeout": 3}}, "upstream.timeout:", "allowed: url, replicas"),
         ({"authentication": "none"}, "authentication:", "'required' or 'off'"),
         ({"authentication": False}, "authentication:", "'required' or 'off'"),
         ({"keys": [{"name": "A B", "key_env": "X"}]}, "keys.0.name:", "match pattern"),
@@ -42,7 +43,28 @@ def complaint_about(**changed: Any) -> str:
         ),
         ({"routes": ["DELETE /v1/models"]}, "routes.0:", "(GET|POST)"),
         ({"drain_timeout_s": 0}, "drain_timeout_s:", "greater than 0"),
-        ({"max_body_bytes": "big"}, "max_body_bytes:", "valid integer"),
+        ({"bounds": {"max_body_bytes": "big"}}, "bounds.max_body_bytes:", "valid integer"),
+        ({"bounds": {"max_n": 0}}, "bounds.max_n:", "greater than or equal to 1"),
+        ({"bounds": {"require_max_tokens": True}}, "bounds.require_max_tokens:", "give that too"),
+        ({"keys": [{"name": "a"}]}, "keys.0:", "one of key_env and sha256, has none"),
+        ({"keys": [{"name": "a", "key_env": "A", "sha256": "0" * 64}]}, "keys.0:", "has both"),
+        ({"keys": [{"name": "a", "sha256": "0" * 63}]}, "keys.0.sha256:", "keygen NAME"),
+        ({"keys": [{"name": "a", "sha256": "A" * 64}]}, "keys.0.sha256:", "64 hex digits"),
+        ({"keys": [{"name": "a", "key_env": "A"}] * 2}, "keys:", "one entry a name"),
+        ({"keys": [{"name": "anonymous", "key_env": "A"}]}, "keys:", "choose another"),
+        ({"limits": {"key_tokens": "many"}}, "limits.key_tokens:", "100/second"),
+        ({"limits": {"storage": "redis"}}, "limits.redis_url_env:", "the variable that holds its URL"),
+        ({"limits": {"redis_url_env": "R"}}, "limits.redis_url_env:", "say 'storage: redis'"),
+        ({"limits": {"window": "sliding"}}, "limits.window:", "allowed: moving"),
+        ({"limits": {"on_storage_failure": "shrug"}}, "limits.on_storage_failure:", "'refuse' or 'allow'"),
+        ({"admission": {"queued": 3}}, "admission.in_flight:", "is missing"),
+        ({"admission": {"in_flight": 1, "queued": -1}}, "admission.queued:", "greater than or equal to 0"),
+        ({"cors": {"origins": ["*"]}}, "cors.origins.0:", "SCHEME://HOST"),
+        ({"cors": {"origins": ["https://a.example/"]}}, "cors.origins.0:", "as browsers send it"),
+        ({"cors": {"origins": ["https://A.example"]}}, "cors.origins.0:", "lower case"),
+        ({"routes": ["GET /health"]}, "routes.0:", "the gateway's own"),
+        ({"routes": ["GET /generate"]}, "routes:", "POST /generate"),
+        ({"chat_page": 3}, "chat_page:", "path of an HTML file"),
         ({"keys": []}, "keys:", "say 'authentication: off'"),
         ({"colour": "blue"}, "colour:", "allowed: listen, metrics"),
     ],
@@ -106,7 +128,7 @@ def test_secrets_must_be_there_usable_and_different(environment: dict[str, str],
         settings_of("http://e:1", keys=[{"name": "a", "key_env": "A"}, {"name": "b", "key_env": "B"}])
     )
     with pytest.raises(SettingsError, match=r"keys\.1\.key_env") as caught:
-        KeyRing.from_environment(settings.keys, {"A": "one", **environment})
+        KeyRing(settings, {"A": "one", **environment})
     assert complaint in str(caught.value)
 
 
@@ -126,4 +148,8 @@ async def test_process_without_its_secret_exits_2(tmp_path: Path) -> None:
 def test_the_example_is_the_documentation_and_loads() -> None:
     example = load(ROOT / "deploy/gateway/gateway.yaml")
     assert example.routes == DEFAULT_ROUTES
-    assert (example.drain_timeout_s, example.max_body_bytes) == (20, 4_194_304)
+    defaults = parse(settings_of("http://127.0.0.1:8000"))
+    for field in ("admission", "bounds", "cors", "openapi", "chat_page", "keys_file", "tracing"):
+        assert getattr(example, field) == getattr(defaults, field), field
+    assert dataclasses.replace(example.limits, client=None, anonymous=None) == defaults.limits
+    assert (example.drain_timeout_s, example.body_timeout_s, example.trusted_proxies) == (20, 60, ())

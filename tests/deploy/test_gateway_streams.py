@@ -15,6 +15,7 @@ from tests.deploy.gateway_stage import (
     DONE,
     Reply,
     Request,
+    fleet,
     stage,
     streaming,
     until,
@@ -53,11 +54,11 @@ async def test_a_client_that_leaves_a_stream_frees_the_engine_at_once() -> None:
         upstream.script = endless
         async with running.chat() as response:
             await anext(response.aiter_raw())
-            assert await running.metric("gateway_in_flight_requests") == 1
+            assert await running.metric("gateway_active_requests") == 1
         assert await until(lambda: upstream.serving == 0, "the engine to be freed") < 0.5
         await until(lambda: bool(running.lines()), "the request's line")
         assert running.lines()[0]["outcome"] == "client_left"
-        assert await running.metric("gateway_in_flight_requests") == 0
+        assert await running.metric("gateway_active_requests") == 0
         assert await running.metric("gateway_client_disconnects_total") == 1
         assert await running.metric("gateway_streams_total", outcome="client_left") == 1
 
@@ -74,8 +75,8 @@ async def test_a_client_that_leaves_before_the_first_header_frees_the_engine_at_
         assert await until(lambda: upstream.serving == 0, "the engine to be freed") < 0.5
         await until(lambda: bool(running.lines()), "the request's line")
         assert running.lines()[0]["status"] == 499
-        assert await running.metric("gateway_in_flight_requests") == 0
-        assert await running.metric("gateway_requests_total", status="499") == 1
+        assert await running.metric("gateway_active_requests") == 0
+        assert await running.metric("gateway_requests_total", status_code="499") == 1
 
 
 @pytest.mark.parametrize("with_headers", [True, False])
@@ -103,7 +104,7 @@ async def test_fifty_clients_that_leave_leave_nothing_behind(
         await until(lambda: upstream.serving == 0, "the engine to be freed")
         upstream.script = streaming(DONE)
         assert {answer.status_code for answer in await asyncio.gather(*fifty())} == {200}
-        assert await running.metric("gateway_in_flight_requests") == 0
+        assert await running.metric("gateway_active_requests") == 0
         assert await running.metric("gateway_client_disconnects_total") == 50
 
 
@@ -122,15 +123,15 @@ async def test_the_gauge_is_true_until_the_stream_ends() -> None:
         async with running.chat() as response:
             parts = response.aiter_raw()
             await anext(parts)
-            assert await running.metric("gateway_in_flight_requests") == 1
+            assert await running.metric("gateway_active_requests") == 1
             finish.set()
             assert b"".join([part async for part in parts]) == DONE
-        assert await running.metric("gateway_in_flight_requests") == 0
+        assert await running.metric("gateway_active_requests") == 0
         assert await running.metric("gateway_streams_total", outcome="completed") == 1
 
 
 async def test_a_connection_that_the_engine_closed_is_not_used_again() -> None:
-    async with stage() as (upstream, running):
+    async with fleet(1, {"health": {"every_s": 60}}) as ((upstream,), running):
         for _ in range(10):
             assert (await running.client.get("/v1/models", headers=AUTHORIZED)).status_code == 200
             upstream.hang_up()
@@ -195,19 +196,20 @@ async def test_five_hundred_streams_at_once_all_end_well() -> None:
         async def ask() -> bytes:  # a bare socket each: the client's own pool would be what is measured
             reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
             key = f"Authorization: {AUTHORIZED['Authorization']}"
-            writer.write(f"POST {CHAT} HTTP/1.1\r\nHost: g\r\n{key}\r\nConnection: close\r\n\r\n".encode())
+            head = f"POST {CHAT} HTTP/1.1\r\nHost: g\r\n{key}\r\nConnection: close\r\nContent-Length: 2"
+            writer.write(f"{head}\r\n\r\n{{}}".encode())
             answer = await reader.read()
             writer.close()
             await writer.wait_closed()
             return answer
 
         asking = [asyncio.create_task(ask()) for _ in range(512)]
-        await until(lambda: upstream.serving == 512, "512 streams at the engine", 20)
-        assert await running.metric("gateway_in_flight_requests") == 512
+        await until(lambda: upstream.serving == 512, "512 streams at the engine", 30)
+        assert await running.metric("gateway_active_requests") == 512
         go.set()
         answers = await asyncio.gather(*asking)
         assert all(
             answer.endswith(b"9\r\ndata: 1\n\n\r\ne\r\ndata: [DONE]\n\n\r\n0\r\n\r\n") for answer in answers
         )
         assert await running.metric("gateway_streams_total", outcome="completed") == 512
-        assert await running.metric("gateway_in_flight_requests") == 0
+        assert await running.metric("gateway_active_requests") == 0

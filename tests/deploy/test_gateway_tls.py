@@ -47,6 +47,7 @@ async def status_line(port: int, context: ssl.SSLContext) -> tuple[bytes, str]:
     try:
         writer.write(b"GET /health HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n")
         line = await asyncio.wait_for(reader.readline(), 5)
+        await asyncio.wait_for(reader.read(), 5)  # to close before the rest came is an error
         return line, writer.get_extra_info("ssl_object").version()
     finally:
         writer.close()
@@ -100,7 +101,7 @@ async def test_an_engine_behind_tls_is_reached_by_its_own_authority_and_no_other
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     async with Upstream().running(tls) as upstream:
-        body = b"x" * 3_000_000
+        body = b'{"prompt":"' + b"x" * 3_000_000 + b'"}'
         async with gateway(
             upstream.url, upstream={"url": upstream.url, "certificate_authority": str(own)}
         ) as running:

@@ -150,6 +150,16 @@ def test_a_web_identity_needs_its_audience_and_its_subject(
         assert not allowed(trust, action, context={key: right[key]}, principal=provider)
 
 
+def test_flow_logs_are_written_to_one_group() -> None:
+    group = "arn:aws:logs:us-east-1:111122223333:log-group:/aws/vpc/vllm-slo/flow"
+    writes = [policy("flow-logs", log_group_arn=group)]
+    needed = ("CreateLogStream", "PutLogEvents", "DescribeLogGroups", "DescribeLogStreams")
+    for action in needed:  # the user guide's list, but for CreateLogGroup: Terraform makes it
+        assert allowed(writes, f"logs:{action}", f"{group}:log-stream:eni-1")
+        assert not allowed(writes, f"logs:{action}", f"{group}-2:log-stream:eni-1")
+    assert not allowed(writes, "logs:CreateLogGroup", f"{group}:*")
+
+
 def test_the_gate_finds_its_cluster_and_can_do_nothing_more() -> None:
     gate = [policy("gate-read", cluster_arn=CLUSTER)]
     assert allowed(gate, "eks:DescribeCluster", CLUSTER)

@@ -159,6 +159,11 @@ def test_a_t4_takes_half() -> None:
     assert settings.model.dtype == "half"
 
 
+def test_a_variable_whose_name_only_begins_like_a_secrets_passes() -> None:
+    said = {"TOKENIZERS_PARALLELISM": "false", "VLLM_FUSED_MOE_NUM_TOKENS": "1"}
+    assert parse(changed(environment=said)).environment == said
+
+
 def test_a_field_given_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("tensor_parallel: 1\ntensor_parallel: 2\n")
     with pytest.raises(SettingsError, match="'tensor_parallel' is given twice"):

@@ -105,7 +105,7 @@ def test_the_users_can_be_made(tmp_path: Path) -> None:
 def test_each_program_has_longer_to_stop_than_it_takes_to_drain() -> None:
     engine = yaml.safe_load((ROOT / "deploy/engine/settings/a6000.yaml").read_text())
     assert int(value("vllm-engine.service", "TimeoutStopSec")) > engine["shutdown_timeout_s"]
-    gateway = yaml.safe_load((ROOT / "deploy/gateway/gateway.yaml").read_text())
+    gateway = yaml.safe_load((UNITS / "gateway.yaml").read_text())
     assert int(value("vllm-gateway.service", "TimeoutStopSec")) > gateway["drain_timeout_s"] + 2
     for unit in ("vllm-engine.service", "vllm-gateway.service"):
         assert value(unit, "KillMode") == "mixed"  # SIGTERM to an engine core would break the drain

@@ -48,6 +48,11 @@ def test_the_internet_stands_in_ways_out_only(source: Path) -> None:
     assert not re.search(r"\bport\s*=\s*22\b", text)
 
 
+def test_a_capacity_block_is_offered_only_where_a_launch_template_names_one() -> None:
+    offered = "CAPACITY_BLOCK" in (TERRAFORM / "eks/variables.tf").read_text()
+    assert offered == ("capacity_reservation_specification" in (TERRAFORM / "eks/nodes.tf").read_text())
+
+
 @pytest.mark.parametrize("module", ["eks", "kubeadm"])
 def test_state_is_locked_in_s3_and_names_no_bucket(module: str) -> None:
     text = (TERRAFORM / module / "versions.tf").read_text()

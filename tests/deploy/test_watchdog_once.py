@@ -56,3 +56,17 @@ def test_a_child_that_is_not_there_is_waited_for_no_longer_than_asked(tmp_path: 
     code, said = once(path, "engine", "--wait", "0.2")
     assert (code, said) == (1, "once: engine: not healthy in 0.2 s: ConnectError\n")
     assert once(path, "gateway")[0] == 2
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["number", "none"])
+def test_a_child_that_crashed_at_its_start_is_waited_for_no_longer(tmp_path: Path, known: bool) -> None:
+    """A unit whose start fails after fifteen minutes would never reach its limit of starts."""
+    crashed = subprocess.Popen([sys.executable, "-c", ""])
+    crashed.wait()
+    path = tmp_path / "checks.yaml"
+    entry = child("engine", take_port(0, "test"), tmp_path)
+    path.write_text(yaml.safe_dump({"children": {"engine": entry}}))
+    said = once(path, "engine", "--wait", "600", f"--pid={crashed.pid if known else ''}")
+    assert said == (1, "once: engine: its process has ended\n")
+    living = once(path, "engine", "--wait", "0.2", f"--pid={os.getpid()}")
+    assert living == (1, "once: engine: not healthy in 0.2 s: ConnectError\n")

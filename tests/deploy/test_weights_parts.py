@@ -23,9 +23,11 @@ from deploy.weights.source import (
     IntegrityError,
     LockedError,
     RemoteFile,
+    UsageError,
     require_a_tree,
     safe_path,
 )
+from deploy.weights.transfer import Verified
 from tests.deploy.weights_stage import safetensors
 
 WORDS = b"weights of a model"
@@ -48,6 +50,7 @@ def test_names_below_the_folder_pass(name: str) -> None:
         "a/../x",
         "/x",
         "a//x",
+        "./x",
         "a/",
         "a/.",
         "a\\..\\x",
@@ -236,6 +239,28 @@ def test_a_manifest_names_all_files_but_itself_and_the_marker(tmp_path: Path) ->
     assert checks.write_manifest(tmp_path) == 2
     digest = hashlib.sha256(WORDS).hexdigest()
     assert (tmp_path / "SHA256SUMS").read_text() == f"{digest}  a/x.txt\n{digest}  config.json\n"
+
+
+def test_a_manifest_of_nothing_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(UsageError, match="saw none"):
+            checks.write_manifest(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_could_not_be_given_its_name_is_gone_on_with(tmp_path: Path) -> None:
+    files = [RemoteFile("config.json", 2, "v")]
+    partial = tmp_path / "m.partial"
+    publish.prepare(partial, "s3://b/m/", files)
+    (partial / "config.json").write_bytes(b"{}")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "mine").touch()
+    with pytest.raises(UsageError):
+        publish.publish(partial, tmp_path / "m", "s3://b/m/", {"config.json": Verified("0" * 64, 2, None)})
+    assert publish.prepare(partial, "s3://b/m/", files) == 2, "bytes that need not come again"
+    (tmp_path / "m" / "mine").unlink()
+    publish.publish(partial, tmp_path / "m", "s3://b/m/", {"config.json": Verified("0" * 64, 2, None)})
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == [".complete.json", "config.json"]
 
 
 def test_shards_are_read_from_the_index(tmp_path: Path) -> None:

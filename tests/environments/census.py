@@ -33,6 +33,12 @@ def parent_of(pid: int) -> int:
     return int(state[1])
 
 
+def children_of(parent: int) -> list[int]:
+    """Process ids of its living children."""
+    listed = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+    return [int(pid) for pid in listed.split()]
+
+
 def named(folder: Path, *kinds: str) -> dict[str, int]:
     """Process ids that a tree left in its folder, once all have."""
     files = {kind: folder / f"{kind}.pid" for kind in kinds}

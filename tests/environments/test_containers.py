@@ -17,6 +17,7 @@ from environments.containers import docker_answers
 from environments.monitoring import start_monitoring, wait_for_monitoring
 from environments.profile import EngineProfile, Profile
 from environments.provider import StackDied
+from environments.readiness import answers, wait_until
 
 docker = pytest.importorskip("docker")
 PROMETHEUS = find_monitoring("prometheus")
@@ -76,11 +77,13 @@ def test_prometheus_in_a_container_scrapes_the_host_and_is_taken_down(
     monitoring = start_monitoring(profile, tmp_path / "m", tmp_path / "logs", {})
     try:
         # Alertmanager's image is Prometheus' here: its flags are refused, which must be told as a death.
-        dead, alive = monitoring.components
+        parts = {part.name: part for part in monitoring.components}
+        dead, alive = parts["alertmanager"], parts["prometheus"]
         with httpx.Client(trust_env=False) as client:
             with pytest.raises(StackDied, match="alertmanager died"):
                 wait_for_monitoring(monitoring, set(), client)
-            assert client.get(f"{monitoring.prometheus_url}/-/ready").status_code == 200
+            ready = answers(f"{monitoring.prometheus_url}/-/ready", client)
+            wait_until(ready, "Prometheus is ready", bound_s=30.0, components=(alive,))
         alive.check()
         assert "unknown" in dead.log_tail()
     finally:

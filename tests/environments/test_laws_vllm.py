@@ -104,9 +104,12 @@ def loads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Load]]
     if find_monitoring("prometheus") is None or shutil.which("lscpu") is None:
         pytest.skip("no prometheus, or no lscpu (which vLLM's CPU build asks), on this machine")
     folder = tmp_path_factory.mktemp("laws")
-    profile = Profile("laws", "", "local", EngineProfile("vllm"), monitoring="binaries")
+    # As a host starts it, by a file of settings: the way of the profile a6000, on the CPU.
+    engine = EngineProfile("vllm", settings=Path("deploy/engine/settings/local.yaml"), ready_timeout_s=180)
+    profile = Profile("laws", "", "local", engine, monitoring="binaries")
     with ExitStack() as leaving:
         stack = leaving.enter_context(local_stack(profile, folder, lambda _: None))
+        assert "--max-num-queued-reqs 320" in stack.fingerprint["engine.flags"]  # the settings' and no others
         scrape = DirectScrape(
             f"{stack.engine_url}/metrics", leaving.enter_context(httpx.Client(trust_env=False))
         )

@@ -183,3 +183,13 @@ def _state(process: Process) -> str:
     if process.pid is None:
         return ""
     return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_children_of_a_program_whose_warden_was_killed_go_with_stop(start: Start, tmp_path: Path) -> None:
+    """As nginx's workers: nobody tells them that their master is gone, and they would keep its ports."""
+    process = start(sys.executable, TREE, tmp_path, "child", "deaf")
+    pids = named(tmp_path, "root", "child", "deaf")
+    os.kill(parent_of(pids["root"]), signal.SIGKILL)
+    all_gone({"root": pids["root"]})
+    process.stop()
+    all_gone(pids, 5.0)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from environments.binaries import ROOT
 from environments.profile import Profile, known_profiles, profile_path
 from instruments.catalog import checked, read_yaml
 from instruments.errors import ConfigurationError
@@ -75,9 +76,14 @@ def test_an_unknown_environment_lists_the_known() -> None:
         ("ports.gateway", 65536, "less than or equal to 65535"),
         ("ports.engine", -1, "greater than or equal to 0"),
         ("ports.grafana", 3000, "Unexpected keyword argument"),
+        ("engine.replicas", 0, "greater than or equal to 1"),
+        ("ingress.rate", "ten a second", "should match pattern"),
+        ("ingress.reject_code", 418, "429 or 503"),
+        ("ingress.kind", "apache", "'nginx' or 'none'"),
+        ("exporter.kind", "dcgm", "'nvml', 'stub' or 'none'"),
         ("monitoring", "sometimes", "'binaries', 'containers', 'auto' or 'none'"),
         ("limits.ttft-p95-lone-user", "quick", "valid number"),
-        ("provider", "cloud", "'local' or 'attach'"),
+        ("provider", "cloud", "'local', 'attach' or 'running'"),
         ("nmae", "mine", "Unexpected keyword argument"),
     ],
 )
@@ -110,6 +116,14 @@ def test_every_wrong_field_is_named_not_the_first_alone(tmp_path: Path) -> None:
         ({"engine": None}, "a local stack needs an engine"),
         ({"engine": {"kind": "external"}}, "url belongs to an external engine, which needs one"),
         ({"engine": {"kind": "vllm", "url": "http://localhost:1"}}, "url belongs to an external engine"),
+        (
+            {"engine": {"kind": "external", "url": "http://localhost:1", "replicas": 2}},
+            "replicas are engines of ours",
+        ),
+        (
+            {"engine": {"kind": "vllm", "settings": "a.yaml", "arguments": ["--max-num-seqs", "8"]}},
+            "settings hold all flags",
+        ),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused(
@@ -162,3 +176,23 @@ def test_an_unreadable_file_says_why(tmp_path: Path) -> None:
         seen = "Permission denied"
     with pytest.raises(ConfigurationError, match=f"(?s)cannot read .*{seen}"):
         read(path)
+
+
+def test_the_host_with_two_a6000_promises_what_its_users_are_told() -> None:
+    found = read(profile_path("a6000"))
+    assert found.engine is not None
+    assert found.ingress is not None
+    assert (found.engine.gpus, found.accelerator, found.exporter.kind) == (2, "NVIDIA RTX A6000", "nvml")
+    limits = found.ingress
+    assert (limits.rate, limits.burst, limits.reject_code, limits.streams) == ("10/second", 20, 429, 64)
+
+
+def test_the_host_with_two_a6000_serves_what_the_engines_settings_say() -> None:
+    found = read(profile_path("a6000")).engine
+    assert found is not None
+    assert found.settings is not None
+    said = yaml.safe_load((ROOT / found.settings).read_text())
+    assert found.model == said["model"]["served_name"]
+    assert str(found.weights) == said["model"]["source"]
+    assert found.max_model_len == said["model"]["max_model_len"]
+    assert found.gpus == said["hardware"]["count"] == said["tensor_parallel"]

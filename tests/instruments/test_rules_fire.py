@@ -40,7 +40,7 @@ def test_no_traffic_is_no_share_and_no_alert(tmp_path: Path) -> None:
     """Counters that stand still: 0 / 0 is no sample. The error budget is there all the same."""
     grows = {
         **histogram(TTFT, {"0.25": [(60, 0)], "all": [(60, 0)]}, M),
-        'gateway_requests_total{status="200"}': [(60, 0)],
+        'gateway_requests_total{status_code="200"}': [(60, 0)],
     }
     said = [
         ('{__name__=~"slo:sli_error:.*"}', "60m", {}),
@@ -124,14 +124,19 @@ def test_servers_of_any_version_are_judged_under_their_own_names(tmp_path: Path)
 def test_errors_are_counted_with_the_streams_that_broke(
     tmp_path: Path, failed: float, broken: float, windows: tuple[str, ...]
 ) -> None:
-    """Of 100 a second: a 429 is the client's doing; 1 % may fail, so 14.4 %, 6 %, 3 % and 1 % fire."""
+    """Of 100 a second: a 429 is the client's doing; 1 % may fail, so 14.4 %, 6 %, 3 % and 1 % fire.
+
+    Beside them a hundred probes, half of them answered 503: nobody's requests, on neither side of the share.
+    """
     grows = {
-        'gateway_requests_total{status="200"}': [(60, 95 - failed)],
-        'gateway_requests_total{status="429"}': [(60, 5.0)],
+        'gateway_requests_total{status_code="200",endpoint="/health"}': [(60, 50.0)],
+        'gateway_requests_total{status_code="503",endpoint="/ready"}': [(60, 50.0)],
+        'gateway_requests_total{status_code="200"}': [(60, 95 - failed)],
+        'gateway_requests_total{status_code="429"}': [(60, 5.0)],
         'gateway_streams_total{outcome="completed"}': [(60, 50.0)],
     }
     if failed:
-        grows['gateway_requests_total{status="500"}'] = [(60, failed)]
+        grows['gateway_requests_total{status_code="500"}'] = [(60, failed)]
     if broken:
         grows['gateway_streams_total{outcome="upstream_error"}'] = [(60, broken)]
     labels = '{slo="errors", workload="w"}'

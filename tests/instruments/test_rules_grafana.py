@@ -75,11 +75,20 @@ def test_only_panels_of_the_metric_get_lines() -> None:
     assert lines(laid(panel(TTFT), objective("e2e_s"))) == []
 
 
+def test_a_limit_on_a_quantile_is_no_line_on_a_mean() -> None:
+    name = "vllm:time_to_first_token_seconds"
+    mean = f"sum(rate({name}_sum[1m])) / sum(rate({name}_count[1m]))"
+    assert lines(laid(panel(mean), objective())) == []
+    assert lines(laid(panel(mean), objective(statistic="mean"))) == [(0.2, "red")]
+    assert lines(laid(panel(TTFT), objective(statistic="mean"))) == []
+
+
 def test_a_count_and_a_share_of_failures_are_not_drawn_on_rates() -> None:
     preempted = objective("preemptions", "count", at_most=0)
     assert lines(laid(panel("sum(rate(vllm:num_preemptions_total[1m]))", "short"), preempted)) == []
     errors = objective("error_share", "share", at_most=0.01)
-    share = 'sum(rate(gateway_requests_total{status=~"5.."}[1m])) / sum(rate(gateway_requests_total[1m]))'
+    failed = 'sum(rate(gateway_requests_total{status_code=~"5.."}[1m]))'
+    share = f"{failed} / sum(rate(gateway_requests_total[1m]))"
     assert lines(laid(panel(share, "reqps"), errors)) == []
     assert lines(laid(panel(share, "percentunit"), errors)) == [(0.01, "red")]
 

@@ -71,6 +71,7 @@ resource "aws_launch_template" "node" {
 resource "aws_eks_node_group" "general" {
   cluster_name    = aws_eks_cluster.this.name
   node_group_name = "general"
+  version         = aws_eks_cluster.this.version # so that an upgrade of the cluster takes its nodes along
   node_role_arn   = aws_iam_role.node.arn
   subnet_ids      = [for subnet in aws_subnet.private : subnet.id]
   ami_type        = local.groups.general.ami_type
@@ -103,6 +104,7 @@ resource "aws_eks_node_group" "general" {
 resource "aws_eks_node_group" "gpu" {
   cluster_name    = aws_eks_cluster.this.name
   node_group_name = "gpu"
+  version         = aws_eks_cluster.this.version
   node_role_arn   = aws_iam_role.node.arn
   subnet_ids      = [for subnet in aws_subnet.private : subnet.id]
   ami_type        = local.groups.gpu.ami_type

@@ -10,8 +10,8 @@ variable "name" {
   default     = "vllm-slo"
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,30}$", var.name))
-    error_message = "name: 2 to 31 characters, lower-case letters, digits and hyphens, a letter first."
+    condition     = can(regex("^[a-z][a-z0-9-]{0,26}[a-z0-9]$", var.name)) # with what is put behind it, IAM takes 38 and S3 37
+    error_message = "name: 2 to 28 characters, lower-case letters, digits and hyphens, a letter first, no hyphen last."
   }
 }
 
@@ -109,8 +109,8 @@ variable "gpu" {
   }
 
   validation {
-    condition     = contains(["ON_DEMAND", "SPOT", "CAPACITY_BLOCK"], var.gpu.capacity_type)
-    error_message = "gpu.capacity_type: ON_DEMAND, SPOT or CAPACITY_BLOCK."
+    condition     = contains(["ON_DEMAND", "SPOT"], var.gpu.capacity_type) # a capacity block is named in the launch template
+    error_message = "gpu.capacity_type: ON_DEMAND or SPOT."
   }
 
   validation {

@@ -10,8 +10,8 @@ variable "name" {
   default     = "vllm-kubeadm"
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,20}$", var.name))
-    error_message = "name: 2 to 21 characters, lower-case letters, digits and hyphens, a letter first."
+    condition     = can(regex("^[a-z][a-z0-9-]{0,19}[a-z0-9]$", var.name))
+    error_message = "name: 2 to 21 characters, lower-case letters, digits and hyphens, a letter first, no hyphen last."
   }
 }
 

@@ -99,6 +99,11 @@ run "pod_identity" {
   }
 
   assert {
+    condition     = aws_eks_node_group.gpu.version == "1.36" && aws_eks_node_group.general.version == "1.36"
+    error_message = "nodes are upgraded with their cluster"
+  }
+
+  assert {
     condition     = aws_eks_node_group.general.ami_type == "AL2023_x86_64_STANDARD" && length(aws_eks_node_group.general.taint) == 0
     error_message = "general nodes take every pod"
   }
@@ -183,6 +188,7 @@ run "irsa_and_a_gate" {
   command = apply
 
   variables {
+    name                = "the-longest-name-of-28-bytes"
     identity            = "irsa"
     nat_per_zone        = true
     zones               = 2
@@ -226,6 +232,7 @@ run "refusals" {
   command = plan
 
   variables {
+    name                 = "a-name-that-is-just-too-long1"
     kubernetes_version   = "1.29"
     public_access_cidrs  = ["0.0.0.0/0"]
     admin_principal_arns = []
@@ -238,7 +245,7 @@ run "refusals" {
   }
 
   expect_failures = [
-    var.kubernetes_version, var.public_access_cidrs, var.admin_principal_arns, var.weights_prefix,
+    var.name, var.kubernetes_version, var.public_access_cidrs, var.admin_principal_arns, var.weights_prefix,
     var.identity, var.zones, var.vpc_cidr, var.gpu, var.gate,
   ]
 }

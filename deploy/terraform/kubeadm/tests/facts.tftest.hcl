@@ -105,6 +105,7 @@ run "balanced_and_crowded" {
   command = apply
 
   variables {
+    name          = "the-longest-name-of21"
     ingress_cidrs = ["203.0.113.0/24"]
     workers = {
       one = { instance_type = "t3.large", zone = 0 }
@@ -132,6 +133,7 @@ run "refusals" {
   command = plan
 
   variables {
+    name               = "ends-in-a-hyphen-"
     kubernetes_version = "1.29"
     pod_cidr           = "10.10.128.0/20"
     driver_branch      = 535
@@ -141,7 +143,7 @@ run "refusals" {
   }
 
   expect_failures = [
-    var.kubernetes_version, var.pod_cidr, var.driver_branch, var.calico_version,
+    var.name, var.kubernetes_version, var.pod_cidr, var.driver_branch, var.calico_version,
     var.ingress_node_port, var.workers,
   ]
 }

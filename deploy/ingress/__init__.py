@@ -1,0 +1,1 @@
+"""What stands before the gateway: TLS, rates, and the few routes that are let in."""

@@ -1,0 +1,1 @@
+"""Monitoring: rules, dashboards made from code, and a receiver of alerts."""

@@ -1,0 +1,135 @@
+"""Cluster: a real API server and node, started from scripts or named by a context, and kubectl for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDER_VARIABLE = "VLLM_SLO_CLUSTER"
+CONTEXT_VARIABLE = "KUBE_TEST_CONTEXT"
+NODE_ADDRESS = ("10.250.0.1", 6443)  # the scripts' default; a machine has room for one
+GPUS = 4
+UP_BOUND_S = 300.0  # the first time it installs packages and unpacks the programs
+BOUND_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kubectl:
+    """kubectl with the arguments that lead to one cluster."""
+
+    arguments: tuple[str, ...]
+
+    def __call__(self, *words: str, text: str | None = None, bound_s: float = BOUND_S) -> str:
+        """What it prints. Fails the test with its complaint where it ends with another status than 0."""
+        done = self.attempt(*words, text=text, bound_s=bound_s)
+        if done.returncode:
+            pytest.fail(f"kubectl {' '.join(words)}\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def attempt(
+        self, *words: str, text: str | None = None, bound_s: float = BOUND_S
+    ) -> subprocess.CompletedProcess[str]:
+        """The same, whatever its status."""
+        return subprocess.run(
+            ["kubectl", *self.arguments, *words],  # noqa: S607
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=bound_s,
+            check=False,
+        )
+
+    def read(self, *words: str) -> Any:
+        """An object or a list of them."""
+        return json.loads(self("get", *words, "-o", "json"))
+
+    def wait_until(self, what: str, holds: Callable[[], bool], bound_s: float = BOUND_S) -> float:
+        """Seconds until `holds`. Fails the test with the Pods' state when `bound_s` is over."""
+        began = time.monotonic()
+        while not holds():
+            if time.monotonic() - began > bound_s:
+                pods = self.attempt("get", "pods,events", "-A").stdout
+                pytest.fail(f"expected within {bound_s:g} s: {what}; seen\n{pods}")
+            time.sleep(0.3)
+        return time.monotonic() - began
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Kubectl]:
+    """A cluster for the tests, taken down after them; skips with the reason where there can be none."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("no kubectl on PATH")
+    if context := os.environ.get(CONTEXT_VARIABLE):
+        named = Kubectl(("--context", context))
+        if "policy/v1beta1" not in named("api-versions").split():
+            pytest.skip(f"{CONTEXT_VARIABLE}: the local overlay is for the API of Kubernetes 1.20")
+        if named.attempt("get", "namespace", "vllm").returncode == 0:
+            pytest.skip(f"{CONTEXT_VARIABLE}: the namespace vllm is there already, and it may be somebody's")
+        yield named
+        return
+    scripts = Path(os.environ.get(FOLDER_VARIABLE, ROOT.parent / "shared" / "cluster"))
+    if reason := _why_not(scripts):
+        pytest.skip(reason)
+    variables = {
+        **os.environ,
+        "CLUSTER_DIR": str(folder / "cluster"),
+        "KUBECONFIG": str(folder / "kubeconfig"),
+        "CLUSTER_EXTENDED_RESOURCES": f"nvidia.com/gpu={GPUS}",
+    }
+    try:
+        _script(scripts / "up", folder, variables)
+        yield Kubectl(("--kubeconfig", str(folder / "kubeconfig")))
+    finally:
+        _script(scripts / "down", folder, variables)
+
+
+def _why_not(scripts: Path) -> str | None:
+    if not (scripts / "up").is_file():
+        return f"no cluster: no scripts in {FOLDER_VARIABLE}, and {CONTEXT_VARIABLE} names no context"
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "no cluster: its scripts need root on Linux"
+    if _is_up():
+        return "no cluster: another one is up on this machine, and there is room for one"
+    return None
+
+
+def _is_up() -> bool:
+    """Whether this machine has the node's address, and an API server behind it."""
+    with socket.socket() as asking:
+        try:
+            # Elsewhere on the network the address may be somebody's, too.
+            asking.bind((NODE_ADDRESS[0], 0))
+        except OSError:
+            return False
+        asking.settimeout(1)
+        return asking.connect_ex(NODE_ADDRESS) == 0
+
+
+def _script(script: Path, folder: Path, variables: dict[str, str]) -> None:
+    # Into a file: what it starts keeps its output open, and a pipe would never end.
+    log = folder / f"{script.name}.log"
+    with log.open("w") as output:
+        done = subprocess.run(
+            [str(script)],
+            env=variables,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            timeout=UP_BOUND_S,
+            check=False,
+        )
+    if done.returncode:
+        pytest.fail(f"{script.name} ended with {done.returncode}\n{log.read_text()[-4000:]}")

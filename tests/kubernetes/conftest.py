@@ -1,0 +1,30 @@
+"""What the tests of the manifests share: the cluster, and the stack applied to it. One of each a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes.cluster import Kubectl, running
+from tests.kubernetes.stack import Stack, applied
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "kubernetes: needs an API server and a node; skipped where there is none"
+    )
+
+
+@pytest.fixture(scope="session")
+def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """A cluster of the session's own."""
+    with running(tmp_path_factory.mktemp("kubernetes")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def stack(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """The local overlay, applied and rolled out."""
+    return applied(kubectl, Path(tmp_path_factory.mktemp("stack")))
