@@ -117,28 +117,41 @@ def _source(asked: argparse.Namespace) -> Source:
 
 def _fill(source: Source, destination: Path, asked: argparse.Namespace, stopping: threading.Event) -> None:
     """Make `destination` a folder with all files of `source`."""
+    if _filled(source, destination):  # asked without the lock too: what is filled may be mounted read-only
+        return
     with publish.locked(destination, asked.wait_s, stopping):
-        if publish.is_there(destination, source.name):
-            print(f"weights: {destination} is filled from {source.name} already")
-            return
-        publish.make_way(destination)
-        files = [file for file in source.files() if not _excluded(file.path, asked.exclude)]
-        require_a_tree(files)
-        partial = destination.with_name(f"{destination.name}.partial")
-        begun = publish.prepare(partial, source.name, files)
-        publish.require_space(partial, checks.total(files) - begun)
-        progress = Progress(sys.stderr, checks.total(files), begun, asked.every_s)
-        progress.note(f"{len(files)} files, {checks.total(files):,} bytes, {begun:,} of them here already")
-        patience = Patience(asked.attempts, asked.pause_s)
-        transfer = Transfer(source, partial, progress, patience, stopping)
-        try:
-            transfer.manifest = _manifest(transfer, files, asked.exclude)
-            found = transfer.bring(files, asked.concurrency)
-        finally:
-            progress.end()
-        _require_shards(partial, files)
-        unjudged = sum(one.by is None for one in found.values())
-        digest = publish.publish(partial, destination, source.name, found)
+        if not _filled(source, destination):
+            publish.make_way(destination)
+            _download(source, destination, asked, stopping)
+
+
+def _filled(source: Source, destination: Path) -> bool:
+    there = publish.is_there(destination, source.name)
+    if there:
+        print(f"weights: {destination} is filled from {source.name} already")
+    return there
+
+
+def _download(
+    source: Source, destination: Path, asked: argparse.Namespace, stopping: threading.Event
+) -> None:
+    files = [file for file in source.files() if not _excluded(file.path, asked.exclude)]
+    require_a_tree(files)
+    partial = destination.with_name(f"{destination.name}.partial")
+    begun = publish.prepare(partial, source.name, files)
+    publish.require_space(partial, checks.total(files) - begun)
+    progress = Progress(sys.stderr, checks.total(files), begun, asked.every_s)
+    progress.note(f"{len(files)} files, {checks.total(files):,} bytes, {begun:,} of them here already")
+    patience = Patience(asked.attempts, asked.pause_s)
+    transfer = Transfer(source, partial, progress, patience, stopping)
+    try:
+        transfer.manifest = _manifest(transfer, files, asked.exclude)
+        found = transfer.bring(files, asked.concurrency)
+    finally:
+        progress.end()
+    _require_shards(partial, files)
+    unjudged = sum(one.by is None for one in found.values())
+    digest = publish.publish(partial, destination, source.name, found)
     print(f"weights: {destination} has {len(files)} files, {progress.came:,} bytes came, list {digest}")
     if unjudged:
         print(f"weights: {unjudged} files have no checksum that can be used; size and header are right")

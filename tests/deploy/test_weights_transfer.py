@@ -214,6 +214,16 @@ def test_a_mount_point_is_refused_before_anything_is_asked_for(
     assert f"mount the volume on {tmp_path}" in done.stderr
 
 
+def test_what_is_filled_may_be_read_only(s3: Store, small_disk: Path) -> None:
+    s3.put("config.json", b"{}")
+    assert download(s3.url, small_disk / "m").returncode == 0
+    (small_disk / "m.lock").unlink()
+    argv = [shutil.which("mount") or "mount", "-o", "remount,ro", str(small_disk)]
+    subprocess.run(argv, check=True, timeout=10)
+    assert download(s3.url, small_disk / "m").returncode == 0
+    assert download(s3.url, small_disk / "n").returncode == 2, "and what is not cannot be"
+
+
 def test_a_disk_too_small_is_noticed_before_and_a_disk_that_fills_up_meanwhile(
     s3: Store, tmp_path: Path, small_disk: Path
 ) -> None:
