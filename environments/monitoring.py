@@ -81,7 +81,8 @@ def start_monitoring(profile: Profile, folder: Path, logs: Path, targets: Target
             undo.callback(parts[-1].stop)
         for rules in RULES.glob("*.yml"):  # copied: a container sees this folder and no other
             shutil.copy(rules, folder)
-        jobs: Targets = {**targets, "prometheus": f"127.0.0.1:{port}"}
+        own = {"prometheus": port, "alertmanager": alert_port}
+        jobs: Targets = {**targets, **{job: f"127.0.0.1:{at}" for job, at in own.items() if at}}
         stub = profile.exporter.kind == "stub"
         config = _write(folder / "prometheus.yml", prometheus_config(jobs, alert_port, stub=stub))
         arguments = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'prometheus'}"]

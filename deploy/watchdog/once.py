@@ -1,8 +1,9 @@
 """python -m deploy.watchdog.once --config FILE.yaml CHILD [--wait SECONDS [--pid PID]]
 
 The watchdog's checks of one child, done once, for another supervisor to act upon: with --wait until its
-health page answers (a unit's start-up grace) or, with --pid, that process is gone, else whether it fails its health or its probe as often in a row
-as the settings say (a timer's hang detection). Starts and ends nothing itself.
+health page answers (a unit's start-up grace) or, with --pid, that process is gone, else whether it fails its
+health or its probe as often in a row as the settings say (a timer's hang detection). Starts and ends nothing
+itself.
 
 Exit codes: 0 it is well, 1 it is not (stderr says why), 2 the settings or the arguments cannot be used.
 """

@@ -38,6 +38,8 @@ RECORDED: Mapping[str, tuple[str, ...]] = {
     "kv_cache_usage": ("engine:kv_cache_usage:ratio",),
 }
 
+SERIES = "_bucket|_sum|_count"  # of a histogram
+
 Panel = dict[str, Any]
 
 
@@ -79,7 +81,7 @@ def _scale(panel: Panel, objective: ServiceLevelObjective) -> float | None:
         names = (*NAMES[source], *RECORDED.get(source, ())) if source else ()
     asked = " ".join(target.get("expr", "") for target in panel.get("targets", []))
     # A limit on a quantile says nothing of a mean, which a panel draws from the sum and the count.
-    ending = "_bucket" if objective.is_quantile else "_sum" if objective.statistic == "mean" else "_bucket|_sum|_count"
+    ending = "_bucket" if objective.is_quantile else "_sum" if objective.statistic == "mean" else SERIES
     # A whole name: `vllm:num_requests_waiting` is not `vllm:num_requests_waiting_by_reason`.
     if not any(re.search(rf"(?<![\w:]){re.escape(name)}({ending})?(?![\w:])", asked) for name in names):
         return None

@@ -97,8 +97,11 @@ class Ingress:
 
 
 @contextmanager
-def ingress(folder: Path, upstream: str, **changes: Any) -> Iterator[Ingress]:
-    """nginx before `upstream` (host:port), on the host's own template with these settings changed."""
+def ingress(folder: Path, upstream: str, *, more: str = "", **changes: Any) -> Iterator[Ingress]:
+    """nginx before `upstream` (host:port), on the host's own template with these settings changed.
+
+    `more` are directives that no host has, put before all others of the http block.
+    """
     program = nginx()
     certificates = make_certificates(folder / "tls")
     port, http_port = free_port(), free_port()
@@ -119,7 +122,8 @@ def ingress(folder: Path, upstream: str, **changes: Any) -> Iterator[Ingress]:
     }
     config = folder / "nginx.conf"
     with_libraries = {**os.environ, **program.environment}
-    config.write_text(render(TypeAdapter(Settings).validate_python(settings), ask(str(program.path))))
+    text = render(TypeAdapter(Settings).validate_python(settings), ask(str(program.path)))
+    config.write_text(text.replace("http {\n", f"http {{\n{more}\n", 1))
     command = [str(program.path), "-e", "stderr", "-p", str(folder), "-c", str(config), "-g", "daemon off;"]
     with (folder / "error.log").open("wb") as log:
         process = subprocess.Popen(command, env=with_libraries, stderr=log)

@@ -27,8 +27,11 @@ MESSAGES = [{"role": "user", "content": "Which of the panels shows how long I wa
 
 @contextmanager
 def hasty_rules(folder: Path) -> Iterator[None]:
-    """Meanwhile environments are given our rules with shorter waits: 15 s and 30 s between evaluations are 3 s,
-    and an alert's first 10 s are 1 s. promtool tells stories of the waits as they are."""
+    """Meanwhile environments are given our rules with shorter waits.
+
+    15 s and 30 s between evaluations are 3 s, and an alert's first 10 s are 1 s. The waits as they are stand
+    in the stories that promtool is told.
+    """
     shutil.copytree(RULES, folder)
     for path in folder.glob("*.yml"):
         text = re.sub(r"^( +interval:) (15|30)s$", r"\1 3s", path.read_text(), flags=re.MULTILINE)

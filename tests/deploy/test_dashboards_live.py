@@ -62,6 +62,7 @@ class Seen:
     values: Mapping[Target, list[float]]
     refused: Sequence[str]  # queries of the guide that Prometheus does not take
     exposed: Mapping[str, set[str]]
+    alerts: set[str]  # that fire, or would if it went on like this
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
             pages = {**urls, "exporter": stack.exporter_url}
             values = _asked_until_told(stack)
             refused = _refused(stack, queries(TROUBLE))
-            return Seen(values, refused, {name: _exposed(str(url)) for name, url in pages.items()})
+            exposed = {name: _exposed(str(url)) for name, url in pages.items()}
+            return Seen(values, refused, exposed, _alerts(stack))
     except MissingBinary as missing:
         pytest.skip(f"{missing.message}: {missing.hint}")
 
@@ -96,6 +98,13 @@ def _refused(stack: Stack, asked: Sequence[str]) -> list[str]:
     with httpx.Client(base_url=stack.prometheus_url or "", trust_env=False, timeout=10.0) as client:
         answers = {one: client.get("/api/v1/query", params={"query": one}) for one in asked}
     return [f"{one}: {answer.text}" for one, answer in answers.items() if answer.status_code != 200]
+
+
+def _alerts(stack: Stack) -> set[str]:
+    told = httpx.get(
+        f"{stack.prometheus_url}/api/v1/alerts", trust_env=False, timeout=10.0
+    ).raise_for_status()
+    return {one["labels"]["alertname"] for one in told.json()["data"]["alerts"]}
 
 
 def _exposed(url: str) -> set[str]:
@@ -123,6 +132,11 @@ def test_what_was_recorded_is_what_is_exposed_today(name: str, seen: Seen) -> No
     """The scrapes that rules and panels are checked against are not of another age."""
     recorded = (SCRAPES / f"{name}.prom").read_text()
     assert set(re.findall(r"^# TYPE (\S+)", recorded, re.MULTILINE)) <= seen.exposed[name]
+
+
+def test_a_stack_that_is_well_is_not_complained_of(seen: Seen) -> None:
+    """Of the alerts that are ours none is even pending: no label is missed, nothing is taken for missing."""
+    assert seen.alerts == set()
 
 
 def test_every_query_of_the_troubleshooting_guide_can_be_asked(seen: Seen) -> None:

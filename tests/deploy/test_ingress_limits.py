@@ -118,6 +118,28 @@ def test_the_code_of_a_refusal_is_the_one_that_the_settings_name(tmp_path: Path)
         assert envelope(answers[-1]) == (503, "rate_limit_error")
 
 
+def test_an_ipv6_client_is_its_whole_network_of_64_bits_however_it_is_written(tmp_path: Path) -> None:
+    """The addresses are pretended by nginx's realip module: this host need have none of them."""
+    pretend = "set_real_ip_from 127.0.0.0/8; real_ip_header X-Pretended;"
+    alike = ("2001:db8::1", "2001:db8::1:2:3:4", "2001:db8:0:0:1::", "2001:db8:0:0:a:b:c:d")
+    others = (
+        "2001:db8:0:1::1",
+        "2001:db8:1::1",
+        "2001::1:2:3:4:5",
+        "2001::2:2:3:4:5",
+        "192.0.2.1",
+        "192.0.2.2",
+    )
+    limits = {"burst": 0, "rate": "1/minute"}
+    with echo() as upstream, ingress(tmp_path, upstream, more=pretend, **limits) as running:
+        client = running.client(STRANGER)
+        said = {
+            address: client.get(MODELS, headers={"X-Pretended": address}).status_code
+            for address in (*alike, *others)
+        }
+    assert said == {**dict.fromkeys(alike, 429), alike[0]: 200, **dict.fromkeys(others, 200)}
+
+
 def test_so_many_streams_of_an_address_and_no_more(tmp_path: Path) -> None:
     with (
         simulator(tmp_path, "--ttft-ms", "20", "--itl-ms", "20") as engine,

@@ -108,7 +108,7 @@ def test_a_rate_and_the_time_after_which_there_is_room_again(
 ) -> None:
     text = rendered(rate=rate)
     assert f"zone=strangers:10m rate={directive};" in text
-    limited = text.partition("location @refused_429 {")[2].partition("}\n        location")[0]
+    limited = text.partition("location = /.refused/429 {")[2].partition("}\n        location")[0]
     assert f"add_header Retry-After {retry_after} always;" in limited
 
 
@@ -116,7 +116,7 @@ def test_routes_are_let_in_only_when_asked_for() -> None:
     plain, more = rendered(), rendered(generate=True, chat_page=True)
     for place in ("= /generate", "= /chat"):
         assert f"location {place} {{" not in plain
-        assert f"location {place} {{ proxy_pass" in more
+        assert f"location {place} {{ if" in more
 
 
 def test_the_redirect_goes_to_our_own_name_and_not_to_the_one_that_was_asked_for() -> None:
@@ -163,7 +163,7 @@ def test_the_program_says_what_is_wrong_and_ends_with_2(tmp_path: Path) -> None:
     "changes",
     [
         {},
-        {"reject_code": 503},
+        {"reject_code": 503, "burst": 0, "own_burst": 0},
         {"generate": True, "chat_page": True, "rate": "600/minute"},
         {"own_addresses": ["10.0.0.0/8", "2001:db8::/32", "127.0.0.1/32"]},
         {"upstreams": ["127.0.0.1:8080", "127.0.0.1:8081"], "listen": ["127.0.0.1:8443", "[::1]:8443"]},

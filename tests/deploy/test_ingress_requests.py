@@ -48,6 +48,9 @@ def test_the_named_routes_are_let_in(stage: Ingress, path: str) -> None:
         "/", "/metrics", "/invocations", "/tokenize", "/detokenize", "/pause", "/version", "/docs", "/load",
         "/openapi.json", "/chat", "/generate/more", "/healthy", "/v1", "/v2/models", "/V1/models",
         "/v1/../metrics", "/v1/%2e%2e/metrics", "/v1/x/..%2f..%2fmetrics", "//metrics", "/.git/config",
+        # These would be let in for what they are once tidied up, and reach the gateway as they stand here.
+        "/metrics/../v1/models", "/metrics/%2E%2e/v1/models", "/metrics/.%2e%2fv1/models", "/v1/./models",
+        "/v1/..;/metrics", "/v1/%2e", "/.refused/404",
     ],
 )  # fmt: skip
 def test_everything_else_is_404_in_the_envelope(stage: Ingress, path: str) -> None:
@@ -92,7 +95,7 @@ def test_a_safe_request_id_goes_in_and_on_and_into_the_log(stage: Ingress) -> No
     assert (line["tls"], line["client"], line["upstream_status"]) == ("TLSv1.3", "127.0.0.1", "200")
 
 
-@pytest.mark.parametrize("unsafe", ['a"b', "a b", "x" * 9 + ";drop", "é"])
+@pytest.mark.parametrize("unsafe", ['a"b', "a b", "x" * 9 + ";drop", "é", "x" * 129])
 def test_an_unsafe_request_id_is_replaced(stage: Ingress, unsafe: str) -> None:
     answer = stage.client().get("/v1/models", headers=[(b"X-Request-Id", unsafe.encode())])
     (found,) = sent(answer)["x-request-id"]
@@ -143,9 +146,38 @@ def test_headers_over_the_bound_are_refused_in_the_envelope(stage: Ingress) -> N
     assert envelope(answer) == (431, "request_too_large")
 
 
-def test_what_is_no_http_is_400_in_the_envelope(stage: Ingress) -> None:
-    status, body = raw(stage, "GET /v1/models HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
-    assert (status, body["error"]["type"]) == (400, "bad_request")
+LENGTHS = "POST /v1/models HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "kind"),
+    [
+        ("GET /v1/models HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "bad_request"),
+        (f"{LENGTHS}\r\n0\r\n\r\n", 400, "bad_request"),  # two lengths: where does the next request begin?
+        ("POST /v1/models HTTP/1.1\r\nHost: a\r\nContent-Length : 3\r\n\r\nabc", 400, "bad_request"),
+        # These have no path when they are refused.
+        ("\0\1 no HTTP at all\r\n\r\n", 400, "bad_request"),
+        ("GET /v1/%00 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_request"),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_request"),
+        (f"GET /v1/{'a' * 9000} HTTP/1.1\r\nHost: a\r\n\r\n", 414, "request_too_large"),
+        ("GET /v1/models HTTP/3.0\r\nHost: a\r\n\r\n", 505, "bad_request"),
+        ("POST /v1/models HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "bad_request"),
+        ("TRACE /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 405, "method_not_allowed"),
+    ],
+    ids="two-hosts two-lengths space-before-colon noise nul connect long-address http3 gzip trace".split(),
+)
+def test_what_is_no_http_for_us_is_refused_in_the_envelope(
+    stage: Ingress, request_bytes: str, status: int, kind: str
+) -> None:
+    found, body = raw(stage, request_bytes)
+    assert (found, body["error"]["type"], body["error"]["code"]) == (status, kind, status)
+
+
+def test_a_refusal_is_logged_as_what_was_asked(stage: Ingress) -> None:
+    headers = {"X-Request-Id": "asked-1"}
+    assert stage.client().post("/nowhere/at%20all?a=1", headers=headers).status_code == 404
+    line = stage.log("asked-1")
+    assert (line["method"], line["path"], line["status"]) == ("POST", "/nowhere/at%20all", 404)
 
 
 def test_a_gateway_that_is_down_is_502_in_the_envelope_and_served_as_soon_as_it_is_up(tmp_path: Path) -> None:

@@ -167,6 +167,7 @@ def test_the_redirect_does_not_follow_the_host_that_a_client_names(stage: Ingres
 def test_plain_http_on_the_port_of_https_leads_there_too(stage: Ingress) -> None:
     answer = httpx.get(f"http://127.0.0.1:{stage.port}/v1/models", trust_env=False)
     assert (answer.status_code, answer.headers["location"]) == (308, f"{stage.url}/v1/models")
+    assert "strict-transport-security" not in answer.headers  # RFC 6797, 7.2: not over plain HTTP
 
 
 @pytest.mark.parametrize(("path", "status"), [("/v1/models", 200), ("/metrics", 404)])

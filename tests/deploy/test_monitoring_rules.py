@@ -12,6 +12,7 @@ from tests.deploy import (
     test_monitoring_alerts_engine,
     test_monitoring_alerts_gateway,
     test_monitoring_alerts_gpu,
+    test_monitoring_alerts_targets,
 )
 from tests.deploy.alerting import GENERATED, OURS, RULES, alerts, rules_in, tool
 
@@ -19,6 +20,7 @@ STORIES = [
     *test_monitoring_alerts_engine.STORIES,
     *test_monitoring_alerts_gateway.STORIES,
     *test_monitoring_alerts_gpu.STORIES,
+    *test_monitoring_alerts_targets.STORIES,
 ]
 
 

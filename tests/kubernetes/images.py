@@ -58,7 +58,17 @@ def built(program: str) -> str:
         capture_output=True,
         timeout=BOUND_S,
     )
+    _remove_others(name)
     return name
+
+
+def _remove_others(name: str) -> None:
+    """Images of the program's earlier states: a machine has room for one cluster, and it is ours now."""
+    program = name.partition(":")[0]
+    listed = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{program}:cluster-*"]
+    said = subprocess.run(listed, capture_output=True, text=True, check=True, timeout=60).stdout
+    if others := [one for one in said.split() if one != name]:
+        subprocess.run(["docker", "image", "rm", *others], capture_output=True, check=False, timeout=60)  # noqa: S607
 
 
 def _imported(sources: list[Path]) -> set[str]:

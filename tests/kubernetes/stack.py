@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tests.kubernetes.rendering import KUBERNETES, documents, render_text
 NAMESPACE = "vllm"
 GATEWAYS = "app.kubernetes.io/name=vllm-gateway"
 ENGINES = "app.kubernetes.io/name=vllm-engine"
+DEFINITION = "customresourcedefinition.apiextensions.k8s.io"
 ROLLOUT_S = 180.0
 ANSWER_S = 30.0
 
@@ -85,13 +88,34 @@ class Answer:
         return max((usage["completion_tokens"] for usage in usages if usage), default=0)
 
 
+@contextlib.contextmanager
+def standing(kubectl: Kubectl, folder: Path, *, is_ours: bool) -> Iterator[Stack]:
+    """The stack, ready; of a cluster that is not ours all is removed again that was not there."""
+    before = _kept(kubectl)
+    try:
+        yield applied(kubectl, folder)
+    finally:
+        if not is_ours:
+            brought = _kept(kubectl) - before
+            wanted = {f"namespace/{name}" for name in (NAMESPACE, "monitoring")}
+            wanted |= {f"{DEFINITION}/{definition(row)['metadata']['name']}" for row in resources().values()}
+            for name in sorted(brought & wanted, reverse=True):  # namespaces first: they hold the resources
+                kubectl("delete", "--wait=true", name, bound_s=150)
+
+
+def _kept(kubectl: Kubectl) -> set[str]:
+    """Names of namespaces and of definitions of resources."""
+    return set(kubectl("get", "namespaces,customresourcedefinitions", "-o", "name").split())
+
+
 def applied(kubectl: Kubectl, folder: Path) -> Stack:
     """The stack, ready. Fails the test where the server refuses an object or a Pod does not come up."""
     text = render_text(_with_images(folder))
     made = [definition(row) for row in resources().values()]
     there = {one["metadata"]["name"] for one in kubectl.read("crd")["items"]}
     # Where a controller has brought the real ones, those are what the objects have to suit.
-    if missing := [one for one in made if one["metadata"]["name"] not in there]:
+    missing = [one for one in made if one["metadata"]["name"] not in there]
+    if missing:
         kubectl("create", "-f", "-", text=yaml.safe_dump_all(missing))
     kubectl.wait_until("the custom resources are served", lambda: _are_served(kubectl))
     key_file = folder / "key"

@@ -59,7 +59,7 @@ def test_a_target_that_is_down_is_called_by_its_own_alert_and_no_other(place: st
 
 @overlays
 def test_nothing_is_missing_where_all_answer(place: str, tmp_path: Path) -> None:
-    pages = {
+    pages: dict[str, list[tuple[str, dict[str, str]]]] = {
         "vllm-engine": [(name, {"model_name": "m", "engine": "0"}) for name in ENGINE_PAGE],
         "vllm-gateway": [(name, {}) for name in GATEWAY_PAGE],
     }

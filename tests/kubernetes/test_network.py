@@ -103,6 +103,15 @@ class TestWhoGoesOut:
         assert self.goes(overlay, ENGINE, "the internet", 443)
         assert not self.goes(overlay, ENGINE, "the internet", 80)
 
+    @pytest.mark.parametrize("address", ["10.96.0.1", "10.20.0.5", "172.20.0.1", "192.168.3.4", "100.64.1.2"])
+    def test_no_pod_goes_to_the_api_server_or_another_private_address(
+        self, overlay: str, address: str
+    ) -> None:
+        everybody, policies = pods(overlay), of_kind(f"overlays/{overlay}", "NetworkPolicy")
+        private = Peer("an API server, a node, a neighbour", address=address)
+        for source in (ENGINE, GATEWAY):
+            assert not any(allowed(policies, everybody[source], private, port) for port in (80, 443, 6443))
+
     def test_no_pod_asks_for_the_instances_credentials(self, overlay: str) -> None:
         for source in (ENGINE, GATEWAY):
             for port in (80, 443):

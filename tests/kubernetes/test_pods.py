@@ -153,7 +153,15 @@ class TestConfinement:
                 }
                 assert "memory" in part["resources"]["limits"]
                 assert not any("hostPort" in port for port in part.get("ports", []))
-            assert not any("hostPath" in volume for volume in one.pod["volumes"])
+            kinds = {kind for volume in one.pod["volumes"] for kind in volume if kind != "name"}
+            assert kinds <= {"configMap", "emptyDir", "ephemeral", "persistentVolumeClaim", "secret"}
+
+    def test_the_namespace_refuses_pods_of_any_other_kind(self, place: str) -> None:
+        labels = named(place, "Namespace", "vllm")["metadata"]["labels"]
+        assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+    def test_nobody_has_a_right_in_the_cluster(self, place: str) -> None:
+        assert not [one["kind"] for one in rendered(place) if "Role" in one["kind"]]
 
     def test_what_the_engine_writes_lies_on_volumes(self, place: str) -> None:
         engine = container(place, "vllm-engine")

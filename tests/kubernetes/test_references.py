@@ -140,6 +140,14 @@ def test_grafana_looks_for_the_label_that_the_dashboards_have_and_prometheus_for
     assert spec["serviceMonitorSelectorNilUsesHelmValues"] is spec["ruleSelectorNilUsesHelmValues"] is False
 
 
+@overlays
+def test_what_prometheus_cannot_reach_is_not_called_down(overlay: str) -> None:
+    """These listen on loopback devices, or belong to the cloud; `TargetDown` would never fall silent."""
+    values = yaml.safe_load((KUBERNETES / "values" / f"kube-prometheus-stack-{overlay}.yaml").read_text())
+    for part in ("kubeControllerManager", "kubeScheduler", "kubeEtcd", "kubeProxy"):
+        assert values[part] == {"enabled": False}, part
+
+
 def test_the_scaler_asks_the_prometheus_that_the_values_make() -> None:
     values = yaml.safe_load((KUBERNETES / "values" / "kube-prometheus-stack.yaml").read_text())
     (trigger,) = named("overlays/eks", "ScaledObject", "vllm-engine")["spec"]["triggers"]

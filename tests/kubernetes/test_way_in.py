@@ -117,6 +117,11 @@ class TestGatewayApi:
                 ports = named(self.place, "Service", backend["name"])["spec"]["ports"]
                 assert backend["port"] in [port["port"] for port in ports]
 
+    def test_the_balancer_of_eks_leaves_clients_their_addresses(self) -> None:
+        """The limiter counts by them, and a Classic Load Balancer puts its own in their place."""
+        made = named(self.place, "Gateway", "vllm")["spec"]["infrastructure"]["annotations"]
+        assert made["service.beta.kubernetes.io/aws-load-balancer-type"] == "nlb"
+
     def test_plain_http_redirects_and_does_nothing_else(self) -> None:
         (rule,) = named(self.place, "HTTPRoute", "vllm-redirect")["spec"]["rules"]
         assert "backendRefs" not in rule
