@@ -106,7 +106,7 @@ def _named(form: str, labels: Mapping[str, str]) -> str:
 
 
 def note_of(url: str, window: Window) -> str:
-    """What must stand on every picture: readings of a stub are none of a GPU."""
+    """What must stand on every picture with GPUs: readings of a stub are none of a GPU."""
     stubs = lines_of(url, {"expr": "gpu_exporter_stub"}, window)
     if any(value == 1 for line in stubs for _, value in line.points):
         return "   (GPU readings are made up by a stub of NVML)"
@@ -229,8 +229,9 @@ def main(words: list[str] | None = None) -> int:
     for path in sorted(DASHBOARDS.glob("*.json")):
         picture = options.folder / f"{path.stem}.png"
         try:
-            note = note_of(options.prometheus, window)
-            empty = draw(json.loads(path.read_text("utf-8")), options.prometheus, window, picture, note)
+            dashboard = json.loads(path.read_text("utf-8"))
+            note = note_of(options.prometheus, window) if "gpu" in json.dumps(dashboard["panels"]) else ""
+            empty = draw(dashboard, options.prometheus, window, picture, note)
         except (OSError, ValueError) as error:
             print(f"draw: {path.name}: {error}", file=sys.stderr)
             return 1

@@ -64,6 +64,14 @@ def mean(metric: str, labels: str = ENGINE) -> str:
     return f"sum(rate({metric}_sum{chosen}[{WINDOW}])) / (sum(rate({metric}_count{chosen}[{WINDOW}])) > 0)"
 
 
+def beyond(metric: str, bound: str, labels: str = ENGINE) -> str:
+    """The share of a histogram's values above one of its bucket bounds, exactly, as PromQL."""
+    within, all_of = (
+        f'sum(rate({metric}_bucket{{{labels}, le="{le}"}}[{WINDOW}]))' for le in (bound, "+Inf")
+    )
+    return f"1 - {within} / ({all_of} > 0)"
+
+
 def rate(metric: str, by: str = "", labels: str = "") -> str:
     """The rate of a counter, added up over all labels but `by`, as PromQL."""
     chosen = f"{{{labels}}}" if labels else ""

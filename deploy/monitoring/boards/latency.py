@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.monitoring.panel import Panel, Query, mean, quantiles
+from deploy.monitoring.panel import Panel, Query, beyond, mean, quantiles
 
 TTFT = Panel(
     "Time to first token",
@@ -40,18 +40,17 @@ PANELS = [
     ITL,
     E2E,
     Panel(
-        "Time in the engine's queue",
-        "Before a request is scheduled; the first bucket ends at 0.3 s, so shorter waits look alike.",
-        "quantiles of vllm:request_queue_time_seconds, before vLLM 0.8 of vllm:time_in_queue_requests",
-        "s",
-        quantiles("engine:queue_time_seconds"),
-    ),
-    Panel(
-        "Prefill",
-        "From being scheduled to the first token; the first bucket ends at 0.3 s.",
-        "quantiles of vllm:request_prefill_time_seconds",
-        "s",
-        quantiles("vllm:request_prefill_time_seconds"),
+        "Waits and prefills beyond 0.3 s",
+        "Share of requests that waited in the engine's queue, or were read, for longer than 0.3 s: the first "
+        "bucket of both histograms ends there, so a quantile below it would be made up.",
+        "1 − rate of the bucket of 0.3 s / rate of all, of vllm:request_queue_time_seconds and "
+        "vllm:request_prefill_time_seconds",
+        "percentunit",
+        [
+            Query(beyond("vllm:request_queue_time_seconds", "0.3"), "in the queue"),
+            Query(beyond("vllm:request_prefill_time_seconds", "0.3"), "prefill"),
+        ],
+        top=1,
     ),
     Panel(
         "Decode",
