@@ -19,15 +19,16 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test smoke stack stack-down stack-status report lint types calibrate bench bench-gate lock clean
+.PHONY: help setup test smoke stack stack-down stack-status report lint types calibrate bench bench-gate bench-gateway checkov lock clean
 
 help: ## this list
 	@echo "vllm-slo: performance verification and service level objectives for vLLM"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-19s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  ARGS='...' goes to pytest (make smoke ARGS='-x --engine simulator') or to the stack (make stack ARGS='--engine simulator')."
-	@echo "  ENV=a6000 names the stack's profile (default: host). PARTS='suite engine' narrows the set-up."
+	@echo "  make test ARGS='-m \"not kubernetes\"' leaves the cluster out. ENV=a6000 names the stack's profile (default: host)."
+	@echo "  PARTS='suite engine' narrows the set-up; PARTS=checkov is installed only when asked for."
 	@echo "  VLLM_SLO_DEVICE=cpu|cuda overrules the choice of the engine's build. PYTHON=... names the Python of the set-up."
 
 # PARTS='...' narrows what these install.
@@ -38,12 +39,16 @@ stack: PARTS ?= suite $(ENGINE_PARTS) monitoring $(HOST_PARTS)
 setup: ## install all parts inside the clone: suite, engine, model, monitoring, nginx, stub, redis, kubernetes
 	@$(SETUP) $(PARTS)
 
-test: setup ## the project's own tests: no GPU, no cluster, minutes
+test: setup ## the project's own tests, minutes: no GPU; a cluster of their own where its scripts are
 	$(PYTHON_ENV) -m pytest tests --basetemp=.cache/tmp/pytest $(ARGS)
 
 smoke: ## a real stack on this machine, checked end to end; the one of `make stack` where it is up
 	@$(SETUP) $(PARTS)
-	$(PYTHON_ENV) -m pytest -m smoke $(if $(filter --env% --engine%,$(ARGS)),,--env=$$($(PYTHON_ENV) -m environments which)) $(ARGS)
+ifneq ($(filter --env% --engine%,$(ARGS)),)
+	$(PYTHON_ENV) -m pytest -m smoke $(ARGS)
+else
+	@env=$$($(PYTHON_ENV) -m environments which) && set -x && $(PYTHON_ENV) -m pytest -m smoke --env=$$env $(ARGS)
+endif
 
 stack: ## the host stack, kept up in the background: vLLM, gateway, NGINX, monitoring, GPU exporter
 	@$(SETUP) $(PARTS)
@@ -79,7 +84,15 @@ bench-gate: ## the judge judged: whole gates simulated over laws of known truth;
 	@$(SETUP) suite
 	$(PYTHON_ENV) -m benchmarks.gate $(ARGS)
 
-lock: ## resolve requirements.lock and the engine's locks anew; remove a lock first to move every version
+bench-gateway: ## what the gateway adds, beside nginx and a Python gateway; the figures of benchmarks/GATEWAY.md
+	@$(SETUP) suite nginx
+	$(PYTHON_ENV) -m benchmarks.proxies $(ARGS)
+
+checkov: ## the policy scan of deploy/terraform, in an environment of its own
+	@$(SETUP) checkov
+	.tools/checkov/bin/checkov --skip-download --config-file deploy/terraform/.checkov.yaml --directory deploy/terraform
+
+lock: ## resolve requirements.lock and the other locks anew; remove a lock first to move every version
 	@$(SETUP) lock
 
 clean: ## remove what was installed and made: .venv .engine .tools .cache results

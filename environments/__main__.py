@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from environments.binaries import ROOT
-from environments.handoff import profile_in, read_handoff, remove_left, stack_place
+from environments.handoff import profile_in, read_handoff, remove_left, stack_place, started_at
 from environments.holding import hold, holder_of, is_held
 from environments.profile import Profile, profile_path, read_profile
 from instruments.errors import ConfigurationError, SloError
@@ -221,6 +221,11 @@ def _shown(place: Path) -> int:
         "  smoke     make smoke, which runs against this stack while it is up",
         "  stop      make stack-down",
         *(f"  note      {note}" for note in document["notes"]),
+        *(
+            f"  DIED      {one['name']}: {one['log']}"
+            for one in document["watchers"]
+            if one["pid"] is not None and started_at(one["pid"]) != one["began"]
+        ),
     ]:
         _say(line)
     return 0

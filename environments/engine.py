@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from environments.binaries import ROOT, find_engine, find_model
-from environments.fingerprint import model_fingerprint
+from environments.fingerprint import files_fingerprint
 from environments.ports import take_port
 from environments.process import Process
 from environments.profile import EngineProfile, PortProfile
@@ -110,7 +110,7 @@ def _start_vllm(profile: EngineProfile, place: _Place, key: Secret) -> Engine:
         "engine.version": f"vllm {environment.version}",
         "engine.device": environment.device,
         "engine.flags": " ".join([*flags[2:], *profile.arguments]),
-        "engine.model.sha256": model_fingerprint(model),
+        "engine.model.sha256": files_fingerprint(model),
     }
     return Engine((f"http://127.0.0.1:{place.port}",), (process,), facts, simulated=False)
 
@@ -142,7 +142,7 @@ def _start_by_settings(profile: EngineProfile, place: _Place, key: Secret) -> En
         "engine.settings": f"{profile.settings} {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}",
         "engine.flags": " ".join(started_as["args"][1:]),  # less the model's folder, which has a hash below
         "engine.environment": " ".join(f"{k}={v}" for k, v in sorted(started_as["environment"].items())),
-        "engine.model.sha256": model_fingerprint(model),
+        "engine.model.sha256": files_fingerprint(model),
     }
     return Engine((f"http://127.0.0.1:{place.port}",), (process,), facts, simulated=False)
 

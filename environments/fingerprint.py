@@ -51,8 +51,8 @@ def profile_fingerprint(profile: Profile) -> dict[str, str]:
     return found
 
 
-def model_fingerprint(folder: Path) -> str:
-    """A hash over the files of a model, names included; of a file above 64 MiB over its size alone."""
+def files_fingerprint(folder: Path) -> str:
+    """A hash over a folder's files, names included; of a file above 64 MiB over its size alone."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 from environments.binaries import ROOT
 from environments.certificates import Certificates
+from environments.fingerprint import files_fingerprint
 from environments.ports import take_port
 from environments.process import Process
 from environments.profile import Profile
@@ -20,6 +22,8 @@ from environments.provider import Secret
 KEY_NAMES = ("suite", "second", "limited")
 ANONYMOUS_LIMIT = "20/second"
 LOOPBACK = "127.0.0.1"
+GATEWAY = ROOT / "deploy" / "gateway"
+LIBRARIES = ROOT / "requirements.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class Gateway:
     url: str
     metrics_url: str
     process: Process
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
 
 
 def start_gateway(
@@ -54,7 +59,12 @@ def start_gateway(
         environment={**environment, "ENGINE_API_KEY": keys["engine"]},
     )
     url = f"https://localhost:{port}" if certificates else f"http://{LOOPBACK}:{port}"
-    return Gateway(url, f"http://{LOOPBACK}:{metrics_port}/metrics", process)
+    # The commit says less: of a tree that is not committed only that it is none.
+    facts = {
+        "gateway.sha256": files_fingerprint(GATEWAY),
+        "gateway.libraries": hashlib.sha256(LIBRARIES.read_bytes()).hexdigest()[:16],
+    }
+    return Gateway(url, f"http://{LOOPBACK}:{metrics_port}/metrics", process, facts)
 
 
 def _settings(

@@ -176,6 +176,7 @@ def _notes(parts: Parts) -> list[str]:
 
 def _facts(profile: Profile, parts: Parts) -> dict[str, str]:
     facts = {**machine_fingerprint(), **profile_fingerprint(profile), **parts.engine.fingerprint}
+    facts |= parts.gateway.fingerprint
     if parts.ingress:
         facts |= parts.ingress.fingerprint
     return {**facts, **{f"{name}.version": found for name, found in parts.monitoring.versions}}

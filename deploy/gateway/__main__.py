@@ -16,8 +16,7 @@ import asyncio
 import os
 import signal
 import sys
-
-import uvloop
+from collections.abc import Callable
 
 from deploy.gateway.commands import arguments, run
 from deploy.gateway.logs import bridge_standard_library, json_logger
@@ -35,7 +34,7 @@ def main() -> int:
     try:
         if given.command:
             return run(given)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(load(given.config)))
     except SettingsError as error:
         print(f"gateway: the settings in {given.config} cannot be used\n{error}", file=sys.stderr)
@@ -44,6 +43,15 @@ def main() -> int:
         print(f"gateway: {error}", file=sys.stderr)
         return EXIT_PORT
     return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, which is faster; where there is none of it, Python's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _serve(settings: Settings) -> None:

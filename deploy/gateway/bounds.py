@@ -7,9 +7,10 @@ kind than a number or a list is refused: the engine would read "100" as 100, and
 from __future__ import annotations
 
 import gc
-import re
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -20,9 +21,10 @@ MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 LARGE_BYTES = 65_536
 
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NO_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
+_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+_STEPS = bytes.maketrans(b"[]", b"\x01\xff")  # as signed bytes: a level down, a level up
+_TRUE_WORDS = frozenset({"true", "t", "yes", "y", "on", "1"})
 
 
 class BodyRefused(Exception):
@@ -31,11 +33,14 @@ class BodyRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What was read off a body: the model it names, how many sequences, and the tokens asked for of each."""
+    """What was read off a body: the model it names, how many sequences, the tokens asked for of each, and
+    whether as a stream, with which options."""
 
     model: str | None
     sequences: int
     max_tokens: int | None
+    is_stream: bool = False
+    stream_options: Any = None
 
 
 def read_ask(body: bytes, bounds: Bounds) -> Ask:
@@ -67,15 +72,18 @@ def _parsed(body: bytes) -> Any:
 
 
 def depth_exceeds(body: bytes, levels: int) -> bool:
-    """Whether valid JSON is nested deeper than so many levels; no recursion, and no loop over its parts."""
+    """Whether valid JSON is nested deeper than so many levels.
+
+    One pass at the speed of C, whatever the shape: taking the innermost brackets away level by level took 3 s
+    for 4 MiB of `[[],[[],…`.
+    """
     if body.count(b"[") + body.count(b"{") <= levels:
         return False
-    brackets = _STRING.sub(b"", body).translate(_TO_BRACKETS, _NOT_BRACKETS)
-    for _ in range(levels):  # each pass takes the innermost level away
-        brackets = brackets.replace(b"[]", b"")
-        if not brackets:
-            return False
-    return True
+    # Escapes first, in pairs from the left: what quotes are left then are ends of texts.
+    marks = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NO_MARKS)
+    brackets = b"".join(marks.split(b'"')[::2]).translate(_TO_SQUARE)
+    brackets = brackets.replace(b"[]", b"")  # the innermost level, which is most of what there is
+    return 1 + max(accumulate(array("b", brackets.translate(_STEPS))), default=0) > levels
 
 
 def _asked(document: Mapping[str, Any], bounds: Bounds) -> Ask:
@@ -91,7 +99,18 @@ def _asked(document: Mapping[str, Any], bounds: Bounds) -> Ask:
     _length(document, "stop", bounds.max_stop)
     prompts = max(_prompts(document, field, bounds.max_prompts) for field in ("prompt", "input"))
     model = document.get("model")
-    return Ask(model if isinstance(model, str) else None, each * prompts, max(tokens, default=None))
+    return Ask(
+        model if isinstance(model, str) else None,
+        each * prompts,
+        max(tokens, default=None),
+        _is_true(document.get("stream")),
+        document.get("stream_options"),
+    )
+
+
+def _is_true(value: object) -> bool:
+    """As the engine reads it, which takes 1 and "yes" too."""
+    return value == 1 or (isinstance(value, str) and value.lower() in _TRUE_WORDS)
 
 
 def _count(document: Mapping[str, Any], field: str, most: int | None) -> int | None:
@@ -103,7 +122,16 @@ def _count(document: Mapping[str, Any], field: str, most: int | None) -> int | N
         return max(0, value)
     if value is not None and most is not None:
         raise BodyRefused(f"{field} must be a whole number, at most {most}.")
-    return None
+    return _as_whole(value)
+
+
+def _as_whole(value: object) -> int | None:
+    """A number that is not written as a whole one, as the engine reads it: 5.0 and "5" are 5."""
+    try:
+        number = float(value) if isinstance(value, str | float) else None
+    except ValueError:
+        return None
+    return int(number) if number is not None and number.is_integer() and number > 0 else None
 
 
 def _length(document: Mapping[str, Any], field: str, most: int | None) -> None:

@@ -113,7 +113,7 @@ class _Translated:
 
     async def finish(self) -> None:
         """Say that a body of which the beginning is held has never come whole."""
-        if self.start is not None:
+        if self.start is not None and self.account.outcome != "client_left":
             await send_error(
                 self.send, 502, "The engine closed the connection before its answer was complete."
             )

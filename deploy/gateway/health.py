@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from deploy.gateway.replicas import Replica, Replicas
+from deploy.gateway.replicas import CANNOT_BE_REACHED, Replica, Replicas
 from deploy.gateway.upstream_settings import Upstream as UpstreamSettings
 from deploy.gateway.wire import ReplicaFailed
 
@@ -19,27 +19,23 @@ USER_AGENT = b"vllm-slo-gateway"
 
 
 class HealthChecks:
-    """A task a replica, from `start` to `stop`; each question has a bound in time and size."""
+    """A task for each replica; each question has a bound in time and size."""
 
     def __init__(self, replicas: Replicas, settings: UpstreamSettings, key: bytes | None) -> None:
         self._replicas = replicas
         self._health = settings.health
         self._key = key
-        self._tasks: list[asyncio.Task[None]] = []
         self._models_due_s: dict[Replica, float] = {}
 
-    async def start(self) -> None:
-        """Ask all once, so that it is known where the first request can go; then go on in the background."""
+    async def first(self) -> None:
+        """Ask all once, so that it is known where the first request can go."""
         await asyncio.gather(*(self._check(replica) for replica in self._replicas.all))
-        self._tasks = [asyncio.create_task(self._watch(replica)) for replica in self._replicas.all]
 
-    async def stop(self) -> None:
-        """Ask no more. A check that failed by a mistake of ours is raised here."""
-        for task in self._tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                raise outcome
+    async def go_on(self) -> None:
+        """Ask on and on, until cancelled. It ends otherwise only by a mistake of ours, which it raises."""
+        async with asyncio.TaskGroup() as group:
+            for replica in self._replicas.all:
+                group.create_task(self._watch(replica))
 
     async def _watch(self, replica: Replica) -> None:
         while True:
@@ -48,30 +44,30 @@ class HealthChecks:
 
     async def _check(self, replica: Replica) -> None:
         heard, began_s = replica.heard, asyncio.get_running_loop().time()
-        reason = await self._reason_against(replica)
-        if reason == self._late:
+        reason, late = await self._reason_against(replica)
+        if late:
             took_s = asyncio.get_running_loop().time() - began_s
             if took_s > STALLED_SHARE * self._health.timeout_s:
                 return  # our own clock rang late: it is we who are busy
             if replica.healthy and replica.heard != heard:
                 return  # late, but its answers flow: busy, not hung
-        replica.checked(reason, self._health)
+        replica.checked(reason, self._health, late)
         if replica.healthy:
             await self._ask_for_models(replica)
 
-    @property
-    def _late(self) -> str:
-        return f"the engine did not answer its /health within {self._health.timeout_s:g} s"
-
-    async def _reason_against(self, replica: Replica) -> str | None:
+    async def _reason_against(self, replica: Replica) -> tuple[str | None, bool]:
+        """Why it is not well, None if it is; and whether that is only that nothing came in time."""
+        late = f"the engine did not answer its /health within {self._health.timeout_s:g} s"
         try:
             async with asyncio.timeout(self._health.timeout_s):
                 status, _ = await self._asked(replica, b"/health")
         except TimeoutError:
-            return self._late
+            return late, True
         except ReplicaFailed as failure:
-            return self._late if failure.kind == "timeout" else "the engine cannot be reached"
-        return None if status == 200 else f"the engine answered {status} to /health"
+            if failure.kind == "timeout":
+                return late, True
+            return CANNOT_BE_REACHED, failure.kind == "unreachable" and not failure.refused
+        return (None if status == 200 else f"the engine answered {status} to /health"), False
 
     async def _ask_for_models(self, replica: Replica) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -126,7 +122,10 @@ class Readiness:
             callback()
 
     async def reason_against(self) -> str | None:
-        """None when a request sent now would find an engine, else why not, in words for an operator."""
+        """None when a request sent now would find a healthy engine, else why not, in words for an operator.
+
+        Those that are late with their /health still get what comes: see Replicas.choose.
+        """
         if self.draining:
             return "draining"
         if self._replicas.any_healthy():

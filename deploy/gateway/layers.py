@@ -7,6 +7,7 @@ Observation (id, log, metrics), CORS headers, entrance (address, limits), prefli
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 from structlog.typing import FilteringBoundLogger
@@ -22,11 +23,13 @@ from deploy.gateway.keys import KeyRing
 from deploy.gateway.limiter import Limiter
 from deploy.gateway.metrics import Metrics
 from deploy.gateway.reception import Reception
-from deploy.gateway.redis_storage import SharedStorage
 from deploy.gateway.replicas import Replicas
 from deploy.gateway.settings import Settings, SettingsError
 from deploy.gateway.tokens import Budget, MemoryLedger
 from deploy.gateway.windows import MemoryWindows
+
+if TYPE_CHECKING:
+    from deploy.gateway.redis_storage import SharedStorage
 
 
 class Layers:
@@ -47,7 +50,7 @@ class Layers:
         self._shared: SharedStorage | None = None
         self._admission: Admission | None = None
         if settings.limits.storage == "redis":
-            self._shared = SharedStorage(settings.limits, environment, log)
+            self._shared = _shared_storage(settings, environment, log)
         self.paths = frozenset(allowed(settings))
 
     def around(self, proxy: ASGIApp, replicas: Replicas, readiness: Readiness) -> ASGIApp:
@@ -70,7 +73,7 @@ class Layers:
             settings.limits, self._shared or MemoryLedger(), self._metrics.limit_storage_errors.inc
         )
         if settings.admission is not None:
-            self._admission = Admission(settings.admission, replicas.any_healthy)
+            self._admission = Admission(settings.admission, replicas.any_open)
             self._metrics.queued_requests.set_function(lambda: self.waiting)
             readiness.on_drain(self._admission.drain)
         return Reception(app, settings, budget, self._admission)
@@ -96,3 +99,11 @@ class Layers:
         """Let go of the storage."""
         if self._shared is not None:
             await self._shared.aclose()
+
+
+def _shared_storage(
+    settings: Settings, environment: Mapping[str, str], log: FilteringBoundLogger
+) -> SharedStorage:
+    from deploy.gateway.redis_storage import SharedStorage  # 0.2 s of start, for those who use it
+
+    return SharedStorage(settings.limits, environment, log)

@@ -150,7 +150,9 @@ class _ReplicaSeries:
     def collect(self) -> Iterator[Metric]:
         """One sample a replica of each."""
         healthy = GaugeMetricFamily(
-            "gateway_upstream_healthy", "Whether it gets requests: well and not ejected", labels=["replica"]
+            "gateway_upstream_healthy",
+            "Whether it is well and not ejected, and so comes before those that are not",
+            labels=["replica"],
         )
         in_flight = GaugeMetricFamily(
             "gateway_upstream_in_flight", "Requests at the replica, to the last byte", labels=["replica"]

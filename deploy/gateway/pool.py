@@ -7,6 +7,7 @@ ends: with 64 streams that is more work than the streams.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from deploy.gateway.wire import ReplicaFailed, Wire
 MAX_CONNECTIONS = 1024
 # vLLM closes an idle connection after 5 s; ours must be the side that lets go first.
 IDLE_EXPIRY_S = 4.0
+# Errors of making a connection that are about this machine: no descriptors, no ports, no memory.
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Pool:
@@ -41,7 +44,7 @@ class Pool:
                 return wire
             self._discard(wire)
         if self._open >= MAX_CONNECTIONS:
-            raise ReplicaFailed("unreachable", f"{MAX_CONNECTIONS} connections are in use", False)
+            raise ReplicaFailed("unreachable", f"{MAX_CONNECTIONS} connections are in use", False, ours=True)
         self._open += 1
         try:
             return await self._connected()
@@ -73,7 +76,8 @@ class Pool:
         except TimeoutError:
             raise ReplicaFailed("unreachable", "no connection within the time-out", False) from None
         except OSError as error:  # ssl.SSLError is one
-            raise ReplicaFailed("unreachable", str(error), False, refused=True) from error
+            ours = error.errno in _OURS
+            raise ReplicaFailed("unreachable", str(error), False, refused=not ours, ours=ours) from error
         return wire
 
     def _has_expired(self, wire: Wire) -> bool:

@@ -15,6 +15,7 @@ from deploy.gateway.bounds import Ask, BodyRefused, read_ask
 from deploy.gateway.entrance import CLOSE, RETRY_SOON, key_of, refuse_over_limit, refuse_without_storage
 from deploy.gateway.envelope import send_error
 from deploy.gateway.limiter import Refusal, StorageFailed
+from deploy.gateway.metered import Metered, asking_for_usage, hides_usage
 from deploy.gateway.settings import Settings
 from deploy.gateway.tokens import Budget, Charge, TooMany
 
@@ -71,12 +72,23 @@ class Reception:
         else:
             if isinstance(charge, Refusal):
                 await refuse_over_limit(account, send, charge)
+            elif charge is None:
+                await self._or_shed(scope, receive, send, body)
             else:
-                await self._charged(scope, receive, send, body, charge)
+                await self._charged(scope, receive, send, body, ask, charge)
 
     async def _charged(
-        self, scope: Scope, receive: Receive, send: Send, body: bytes, charge: Charge | None
+        self, scope: Scope, receive: Receive, send: Send, body: bytes, ask: Ask, charge: Charge
     ) -> None:
+        account = account_of(scope)
+        hides = hides_usage(account.endpoint, ask)
+        metered = Metered(send, account, hides)
+        try:
+            await self._or_shed(scope, receive, metered, asking_for_usage(body, ask) if hides else body)
+        finally:
+            await self._budget.settle(charge, account, metered.events)
+
+    async def _or_shed(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         account = account_of(scope)
         try:
             await self._admitted(scope, receive, send, body, account)
@@ -84,9 +96,6 @@ class Reception:
             account.shed(shed.reason)
             headers = [RETRY_SOON, CLOSE] if shed.reason == "draining" else [RETRY_SOON]
             await send_error(send, 503, SHED_MESSAGES[shed.reason], headers)
-        finally:
-            if charge is not None:
-                await self._budget.settle(charge, account)
 
     async def _admitted(
         self, scope: Scope, receive: Receive, send: Send, body: bytes, account: Account

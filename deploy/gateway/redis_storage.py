@@ -29,6 +29,8 @@ from deploy.gateway.tokens import Charge, Shortage
 PREFIX = "vllm-slo-gateway"
 RETRY_S = 1.0
 MOST_CONNECTIONS = 64
+# A time-out that rings so many times later than it should says of Redis nothing: it was we who did not run.
+STALLED_SHARE = 1.5
 
 T = TypeVar("T")
 
@@ -81,13 +83,17 @@ class SharedStorage:
         await self._pool.aclose()
 
     async def _bounded(self, ask: Callable[[], Awaitable[T]]) -> T:
-        if self._failed_s is not None and time.monotonic() - self._failed_s < RETRY_S:
-            raise StorageFailed
+        began_s = time.monotonic()
+        if self._failed_s is not None:
+            if began_s - self._failed_s < RETRY_S:
+                raise StorageFailed
+            self._failed_s = began_s  # this one asks; the others do not wait with it
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await ask()
         except (RedisError, OSError, TimeoutError) as error:
-            self._note_failure(error)
+            if time.monotonic() - began_s < STALLED_SHARE * self._timeout_s:
+                self._note_failure(error)
             raise StorageFailed from None
         if self._failed_s is not None:
             self._failed_s = None

@@ -18,6 +18,8 @@ from deploy.gateway.wire import ReplicaFailed
 
 Headers = Sequence[tuple[bytes, bytes]]
 RETRY_SOON = (b"retry-after", b"1")
+# Their streams say [DONE]; those of responses and messages end with an event of their own, and may be long.
+_SAY_DONE = frozenset({"/v1/chat/completions", "/v1/completions", "/generate"})
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Relay:
         """Pass on status, headers, and each piece of the body as it comes. Raises ReplicaFailed."""
         account = self.account
         account.is_stream = answer.is_stream
-        headers = upstream_headers.for_client(answer.headers, answer.is_stream)
+        headers = upstream_headers.for_client(answer.status, answer.headers, answer.is_stream)
         self._started = True
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
         if answer.status >= 500:
@@ -70,8 +72,10 @@ class Relay:
         """Read the truth off the end of a complete answer."""
         if self.account.is_stream:
             ending = tail.stream_ending()
-            if ending != "done":
-                self.account.blame_upstream("in_stream" if ending == "error" else "no_done")
+            if ending == "error":
+                self.account.blame_upstream("in_stream")
+            elif ending == "unfinished" and self.account.endpoint in _SAY_DONE:
+                self.account.blame_upstream("no_done")
         usage = tail.usage() if status == 200 else None
         if usage:
             self.account.prompt_tokens = usage.prompt_tokens

@@ -91,20 +91,31 @@ class Gateway:
         """Serve until `stop`, then until the last stream has ended or drain_timeout_s is over."""
         upstream = ", ".join(self._settings.upstream.urls)
         self._log.info("listening", url=self.url, metrics_url=self.metrics_url, upstream=upstream)
-        await self._upstream.start()
+        with self._api_socket, self._metrics_socket:
+            await self._upstream.checks.first()
+            await self._serve()
+
+    async def _serve(self) -> None:
+        checks = asyncio.create_task(self._upstream.checks.go_on())
         page = asyncio.create_task(self._metrics_page.serve([self._metrics_socket]))
         api = asyncio.create_task(self._api.serve([self._api_socket]))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait({page, api, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            # Any of these that ends by itself ends the rest: replicas that nobody watches are no service.
+            await asyncio.wait({page, api, checks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            self.stop()
             await self._drain()
             self._api.should_exit = self._metrics_page.should_exit = True
             await asyncio.gather(api, page)
         finally:
             stopping.cancel()
+            checks.cancel()
+            await asyncio.wait({checks})
             await self._upstream.aclose()
             await self._layers.aclose()
             await asyncio.to_thread(self._spans.shutdown)
+        if not checks.cancelled():
+            checks.result()  # raises what it ended by
 
     async def _drain(self) -> None:
         started_s = time.monotonic()

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 else:
     Network = IPvAnyNetwork
 
-RATE_FORM = "one COUNT/PERIOD such as 100/second or 50 per minute, COUNT at least 1"
+RATE_FORM = "one COUNT/PERIOD such as 100/second or 50 per minute, COUNT at least 1, PERIOD at most a year"
+LONGEST_PERIOD_S = 366 * 86400
 ORIGIN_FORM = "SCHEME://HOST or SCHEME://HOST:PORT with http or https, lower case, nothing behind it"
 DIGEST_FORM = "the 64 hex digits that `python -m deploy.gateway keygen NAME` prints"
 
@@ -29,7 +30,7 @@ def _rate(text: str) -> str:
         items = limits.parse_many(text)
     except ValueError:
         items = []
-    if len(items) != 1 or items[0].amount < 1:
+    if len(items) != 1 or items[0].amount < 1 or items[0].get_expiry() > LONGEST_PERIOD_S:
         raise ValueError(f"is not a rate; allowed: {RATE_FORM}")
     return text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,14 @@ from pydantic_core import ErrorDetails
 
 from deploy.gateway.settings_fields import SettingsError
 
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML without libyaml: ten times slower, which a keys_file of thousands feels
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+_QUOTED = re.compile(r"'[^']*'")
+# A user and password in a URL, a query, one of our keys or OpenAI's, anything long and without a space.
+_MAY_BE_SECRET = re.compile(r"@|\?|\bsk-|[^\s/:]{24,}")
 # What somebody may call the field in which a plain key was written.
 PLAIN_KEY_FIELDS = frozenset({"key", "secret", "token", "password", "value", "api_key"})
 
@@ -33,17 +42,32 @@ def read_document(path: Path, name: str = "") -> Any:
         # Never the error's whole text: it quotes the line, and somebody may have put a secret there.
         mark = error.problem_mark
         where = f" (line {mark.line + 1})" if mark else ""
-        raise SettingsError(f"{lead} is not YAML{where}: {error.problem}") from None
+        raise SettingsError(f"{lead} is not YAML{where}: {_problem(error)}") from None
     except yaml.YAMLError:
         raise SettingsError(f"{lead} is not YAML: it holds a character that may not stand there") from None
+    except (ValueError, TypeError, LookupError, AttributeError):
+        # What PyYAML raises for a value that is not of the kind its tag or form says: a 31st of February.
+        raise SettingsError(f"{lead} is not YAML: a value in it is not what its form or tag says") from None
+    except RecursionError:
+        raise SettingsError(f"{lead} is nested too deeply to be settings") from None
 
 
-class _PlainLoader(yaml.SafeLoader):
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """What is wrong; the names of aliases and tags, as which a secret may have been read, are left out."""
+    text = str(error.problem)
+    return _QUOTED.sub("…", text) if "alias" in text or "tag" in text else text
+
+
+class _PlainLoader(_Loader):
     """SafeLoader in which only true and false are booleans (`off` is a word) and no field comes twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "the name of a field must be a word", key_node.start_mark
+                )
             if key_node.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"'{key_node.value}' is given twice", key_node.start_mark
@@ -87,6 +111,8 @@ def _complaint(detail: ErrorDetails, root: Any, under: tuple[str, ...]) -> str:
 def _found(path: str, value: object) -> str:
     """The value found, unless somebody may have put a secret where a name belongs."""
     if "key" in path or "url" in path or not isinstance(value, str | int | float):
+        return ""
+    if isinstance(value, str) and _MAY_BE_SECRET.search(value):
         return ""
     return f" (found {value!r})"
 

@@ -11,7 +11,10 @@ KEEP_BYTES = 8192
 
 _DECODER = json.JSONDecoder()
 # vLLM puts the error first in its event. No newline can stand inside JSON, so generated text never matches.
-_ERROR_EVENT = re.compile(rb'(?:^|[\r\n])data: ?\{\s*"error"\s*:')
+_ERROR_EVENT = re.compile(
+    rb'(?:^|[\r\n])(?:data: ?\{\s*(?:"type"\s*:\s*"error"\s*,\s*)?"error"\s*:'
+    rb"|event: ?(?:error|response\.failed)[\r\n])"
+)
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,18 @@ class Tail:
         while at >= 0:
             usage = _object_at(text, at + len('"usage":'))
             if usage is not None:
-                return Usage(_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
+                return Usage(
+                    _count(usage, "prompt_tokens") or _count(usage, "input_tokens"),
+                    _count(usage, "completion_tokens") or _count(usage, "output_tokens"),
+                )
             at = text.rfind('"usage":', 0, at)
         return None
 
     def stream_ending(self) -> Literal["done", "error", "unfinished"]:
-        """How a stream ended. An error event outweighs the [DONE] that vLLM sends after it."""
+        """How a stream ended. An error event outweighs the [DONE] that vLLM sends after it.
+
+        Only the forms of completions say [DONE]: "unfinished" is not yet a verdict.
+        """
         last = self._bytes[-KEEP_BYTES:]
         if _ERROR_EVENT.search(last):
             return "error"

@@ -7,7 +7,8 @@ A request passes if all charges of the last period and its own reservation stay 
 * with `usage`, the reservation becomes what was used, prompt and completion. Less than reserved: the rest is
   given back, as of the instant of the reservation. More (a long prompt): the excess is charged at the end,
   may overdraw the limit, and so keeps later requests waiting until it has left the period;
-* without `usage` (a stream that did not ask for it, a client that left), the reservation stays;
+* without `usage` (a client that left, a stream that broke), the reservation stays, or becomes the number of
+  events that were sent where that is more: the engine sends one for a token, now and then for several;
 * when the request was not answered 200, or never sent to the engine, all of it is given back.
 """
 
@@ -90,11 +91,17 @@ class Budget:
             return made
         return Refusal("key_tokens", f"{item} of tokens", item.amount, made.left, whole_seconds(made.wait_s))
 
-    async def settle(self, charge: Charge, account: Account) -> None:
-        """Settle by what became of the request; a storage that fails now leaves the reservation as it is."""
+    async def settle(self, charge: Charge, account: Account, events: int = 0) -> None:
+        """Settle by what became of the request; a storage that fails now leaves the reservation as it is.
+
+        `events` is how many of a stream were sent.
+        """
         used = account.prompt_tokens + account.completion_tokens
         if not used and account.sent_upstream and account.final_status in (200, LEFT_BEFORE_ANSWER):
-            return  # the engine may have worked for it, and nobody knows how much
+            # The engine may have worked for it, and nobody knows how much.
+            if events <= charge.reserved:
+                return
+            used = events
         try:
             await self._ledger.settle(charge, used)
         except StorageFailed:

@@ -20,6 +20,7 @@ from deploy.gateway.settings_fields import SettingsError
 from deploy.gateway.upstream_settings import Upstream as UpstreamSettings
 from deploy.gateway.wire import Head, ReplicaFailed, Wire
 
+NOT_IMPLEMENTED = 501  # what vLLM answers to a request for what this model cannot
 OVERLOADED = 503
 REFUSAL_BOUND_BYTES = 65_536
 # vLLM's admission limit says this before it begins; the 503 of a generation that had begun has another type.
@@ -29,7 +30,7 @@ _QUERY = re.compile(rb"[\x21-\x7e]*")
 
 
 class NoReplica(Exception):
-    """No replica is healthy."""
+    """No replica is left that a request could be sent to."""
 
 
 class QueryRefused(Exception):
@@ -81,7 +82,7 @@ class Answer:
 
 
 class Upstream:
-    """All replicas of one engine. `start` it, `aclose` it."""
+    """All replicas of one engine, and the checks of their health, which are the caller's to run."""
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
         upstream = settings.upstream
@@ -91,15 +92,10 @@ class Upstream:
         self.replicas = Replicas(
             [_replica(url, upstream, trust) for url in upstream.urls], upstream.health, upstream.outlier
         )
-        self._checks = HealthChecks(self.replicas, upstream, self._key)
-
-    async def start(self) -> None:
-        """Find out which replicas are healthy, and watch them from here on."""
-        await self._checks.start()
+        self.checks = HealthChecks(self.replicas, upstream, self._key)
 
     async def aclose(self) -> None:
         """Close every connection that is idle; those in use close when they are given back."""
-        await self._checks.stop()
         for replica in self.replicas.all:
             replica.pool.close()
             replica.checks.close()
@@ -143,20 +139,21 @@ class Upstream:
         if account.upstream_error is None:
             if account.outcome == "completed":
                 answer.replica.succeeded()
-        elif answer.status != OVERLOADED:  # to refuse under load is no failure of a replica
+        elif answer.status not in (OVERLOADED, NOT_IMPLEMENTED):  # no failure of a replica: load, a request
             self.replicas.failed(answer.replica)
 
-    def _may_try_another(self, tried: list[Replica]) -> bool:
-        return len(tried) <= self._retries and self.replicas.has_other(tried)
+    def _may_try_another(self, tried: list[Replica], healthy: bool = False) -> bool:
+        return len(tried) <= self._retries and self.replicas.has_other(tried, healthy)
 
     async def _may_leave(self, answer: Answer, tried: list[Replica]) -> bool:
         """Whether this replica refused and another one can be asked; its answer is then closed."""
-        if answer.status != OVERLOADED or not self._may_try_another(tried):
+        # A plain "no, later" is worth more to a client than a wait for one that may hang.
+        if answer.status != OVERLOADED or not self._may_try_another(tried, healthy=True):
             return False
         leave = False
         try:
             # Asked again afterwards: the others' health may change while the refusal is read.
-            leave = await answer.is_refusal() and self._may_try_another(tried)
+            leave = await answer.is_refusal() and self._may_try_another(tried, healthy=True)
         except BaseException:
             answer.close()
             raise
@@ -184,7 +181,7 @@ class Upstream:
     def _note(self, replica: Replica, failure: ReplicaFailed) -> None:
         if failure.refused:
             self.replicas.unreachable(replica)
-        else:
+        elif not failure.ours:
             self.replicas.failed(replica)
 
 

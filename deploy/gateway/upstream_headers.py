@@ -45,6 +45,7 @@ _NOT_SENT_BACK = _HOP_BY_HOP | {
     b"access-control-expose-headers",
     b"access-control-max-age",
 }
+_BODILESS = (204, 304)
 
 
 def for_replica(
@@ -67,9 +68,11 @@ def for_replica(
     return b"".join([b"%b: %b\r\n" % header for header in headers]) + b"\r\n" + body
 
 
-def for_client(headers: Headers, is_stream: bool) -> Headers:
+def for_client(status: int, headers: Headers, is_stream: bool) -> Headers:
     """The answer's headers less those that are ours to set; an event stream is marked against buffering."""
     kept = without(headers, _NOT_SENT_BACK)
+    if status in _BODILESS:  # may name the length of the body that it has not
+        kept = [(name, value) for name, value in kept if name != b"content-length"]
     if is_stream:
         kept = [(name, value) for name, value in kept if name != b"cache-control"]
         kept += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]

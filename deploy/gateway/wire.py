@@ -14,6 +14,7 @@ import httptools
 
 PAUSE_ABOVE_BYTES = 262_144
 HEAD_BOUND_BYTES = 131_072
+STATUSES = range(100, 600)
 
 Headers = list[tuple[bytes, bytes]]
 FailureKind = Literal["unreachable", "timeout", "disconnected", "cut_short"]
@@ -23,13 +24,22 @@ class ReplicaFailed(Exception):
     """A replica gave no whole answer. `whole_request_sent` is False only when it cannot have begun.
 
     `refused`: nobody listens there. A connection that merely took too long may be a burst.
+    `ours`: no connection could be made for want of something here; it says nothing of the replica.
     """
 
-    def __init__(self, kind: FailureKind, why: str, whole_request_sent: bool, refused: bool = False) -> None:
+    def __init__(
+        self,
+        kind: FailureKind,
+        why: str,
+        whole_request_sent: bool,
+        refused: bool = False,
+        ours: bool = False,
+    ) -> None:
         super().__init__(why)
         self.kind: FailureKind = kind
         self.whole_request_sent = whole_request_sent
         self.refused = refused
+        self.ours = ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,6 @@ class Wire(asyncio.Protocol):
         self._failure: ReplicaFailed | None = None
         self._lost = False
         self.idle_since_s = 0.0
-        self.heard = 0  # reads so far; who counts twice can tell silence from speech
         self._begin()
         self._busy = False
 
@@ -78,7 +87,6 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        self.heard += 1
         if not self._busy or self._complete:
             self._fail("disconnected", "the replica spoke out of turn")
             return
@@ -129,6 +137,8 @@ class Wire(asyncio.Protocol):
             return
         name = name.lower()
         self._headers.append((name, value))
+        if name == b"transfer-encoding" and value.lower() != b"chunked":
+            raise ValueError("a coding that the client would have to be told of")
         if name == b"content-length" or name == b"transfer-encoding":
             self._delimited = True
 
@@ -136,6 +146,8 @@ class Wire(asyncio.Protocol):
         """All of the head; an informational one announces another."""
         self._headers_complete = True
         status = self._parser.get_status_code()
+        if status not in STATUSES:
+            raise ValueError("no status of HTTP")
         if status >= 200:
             self._head = Head(status, self._headers)
             self._keep_alive = self._parser.should_keep_alive()

@@ -8,7 +8,19 @@ import sys
 import time
 from collections.abc import Callable
 
-from deploy.setup import allure, clone, engine, kubernetes, lock, model, monitoring, nvml_stub, servers, suite
+from deploy.setup import (
+    allure,
+    checkov,
+    clone,
+    engine,
+    kubernetes,
+    lock,
+    model,
+    monitoring,
+    nvml_stub,
+    servers,
+    suite,
+)
 from deploy.setup.errors import SetupError
 
 PARTS: dict[str, Callable[[], None]] = {
@@ -20,6 +32,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "redis": servers.install_redis,
     "stub": nvml_stub.install,
     "kubernetes": kubernetes.install,
+    "checkov": checkov.install,
     "report": allure.report,
     "lock": lock.remake,
 }

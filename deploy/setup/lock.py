@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from deploy.setup import clone, step, suite, uv
+from deploy.setup import checkov, clone, step, suite, uv
 from deploy.setup.engine import CPU, CUDA, RECIPES, wheel_source
 
 SHAPE = ["--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--quiet"]
 
 
 def remake() -> None:
-    """Resolve all three locks anew. Locked versions stay while they fit; remove a lock to move them all."""
+    """Resolve all locks anew. Locked versions stay while they fit; remove a lock to move them all."""
     # Universal: one file for Linux and macOS, and for each Python that the project allows.
     wide = ["--universal", "--python-version", "3.11"]
     _resolve(suite.LOCK, [*wide, "--group", "dev", "pyproject.toml"])
@@ -18,6 +18,7 @@ def remake() -> None:
     narrow += ["--overrides", clone.shown(RECIPES / "cpu-overrides.txt"), *wheel_source(CPU.device)]
     _resolve(CPU.lock, [*narrow, clone.shown(RECIPES / "cpu.in")])
     _resolve(CUDA.lock, [*wide, clone.shown(RECIPES / "cuda.in")])
+    _resolve(checkov.LOCK, [*wide, clone.shown(checkov.REQUIREMENT)])
 
 
 def _resolve(lock: Path, arguments: list[str]) -> None:

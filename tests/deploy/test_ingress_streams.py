@@ -59,7 +59,7 @@ def test_events_arrive_with_the_gaps_with_which_they_were_sent(stage: Ingress, e
 
 def test_a_long_pause_before_the_first_token_is_waited_for(tmp_path: Path) -> None:
     with (
-        simulator(tmp_path, "--ttft-ms", "2500", "--itl-ms", "0") as engine,
+        simulator(tmp_path, "--ttft-ms", "1200", "--itl-ms", "0") as engine,
         ingress(tmp_path, f"127.0.0.1:{engine.port}") as running,
     ):
         answer = running.client().post(COMPLETIONS, json=body(4), headers=AUTH)

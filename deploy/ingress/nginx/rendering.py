@@ -89,8 +89,8 @@ def _words(settings: Settings, nginx: Nginx) -> dict[str, str]:
         "RATE": _rate(settings.rate),
         "OWN_RATE": _rate(settings.own_rate),
         "REJECT_CODE": str(settings.reject_code),
-        "BURST": str(settings.burst),
-        "OWN_BURST": str(settings.own_burst),
+        "BURST": _burst(settings.burst),
+        "OWN_BURST": _burst(settings.own_burst),
         "STREAMS": str(settings.streams),
         "OWN_STREAMS": str(settings.own_streams),
         "CERTIFICATE": settings.certificate,
@@ -161,6 +161,10 @@ def _retry_after_s(settings: Settings) -> int:
 def _rate(text: str) -> str:
     count, _, period = text.partition("/")
     return f"{count}r/{period[0]}"
+
+
+def _burst(count: int) -> str:
+    return f" burst={count} nodelay" if count else ""  # nginx takes no burst of 0
 
 
 def _lines(depth: int, lines: Iterable[str]) -> str:

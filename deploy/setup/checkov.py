@@ -1,0 +1,26 @@
+"""checkov in .tools/checkov: the policy scan of deploy/terraform, installed only when it is asked for."""
+
+import sys
+from pathlib import Path
+
+from deploy.setup import clone, step, uv
+from deploy.setup.stamp import stamp
+
+HOME = clone.TOOLS / "checkov"
+REQUIREMENT = Path(__file__).with_name("checkov.in")
+LOCK = Path(__file__).with_name("checkov.lock")
+
+
+def install() -> None:
+    """Make .tools/checkov what its lock says; nothing to do where its stamp says that it is."""
+    made = stamp(HOME, [LOCK, Path(__file__), Path(uv.__file__)])
+    usable = uv.usable(HOME)
+    if made.matches and usable:
+        print(f"  {clone.shown(HOME)} is as {LOCK.name} says")
+        return
+    uv.ensure()
+    with step.step(f"install {LOCK.name} into {clone.shown(HOME)} (200 MB)"):
+        if not usable:
+            uv.make_environment(HOME, sys.executable)
+        uv.sync(HOME, LOCK, limit_s=900)
+    made.write()
