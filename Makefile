@@ -19,7 +19,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test smoke stack stack-down stack-status report lint types calibrate bench bench-gate bench-gateway checkov lock clean
+.PHONY: help setup test smoke stack stack-down stack-status report lint types calibrate bench bench-gate bench-gateway checkov assets lock clean
 
 help: ## this list
 	@echo "vllm-slo: performance verification and service level objectives for vLLM"
@@ -91,6 +91,14 @@ bench-gateway: ## what the gateway adds, beside nginx and a Python gateway; the 
 checkov: ## the policy scan of deploy/terraform, in an environment of its own
 	@$(SETUP) checkov
 	.tools/checkov/bin/checkov --skip-download --config-file deploy/terraform/.checkov.yaml --directory deploy/terraform
+
+assets: ## what is generated, made again: rules, dashboards and their guide, compose's NGINX, image locks, Kubernetes
+	@$(SETUP) suite
+	$(PYTHON_ENV) -m instruments rules suites/catalog/objectives/smoke.yaml --vllm 0.32 -o deploy/monitoring/rules/slo.yml
+	$(PYTHON_ENV) -m deploy.monitoring.build
+	$(PYTHON_ENV) -m deploy.ingress.nginx render --settings deploy/compose/nginx.yaml --output deploy/compose/nginx.conf
+	$(PYTHON_ENV) -m deploy.images.locks
+	$(PYTHON_ENV) -m deploy.kubernetes
 
 lock: ## resolve requirements.lock and the other locks anew; remove a lock first to move every version
 	@$(SETUP) lock
