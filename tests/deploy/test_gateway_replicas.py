@@ -198,7 +198,7 @@ async def test_a_check_that_is_late_because_we_are_is_no_evidence(monkeypatch: p
     health = {"every_s": 0.05, "timeout_s": 0.1, "unhealthy_after": 1}
     async with fleet(1, {"health": health}) as ((upstream,), running):
         assert (await running.client.get("/ready")).status_code == 200
-        monkeypatch.setattr(Replica, "checked", lambda self, reason, health: found.append(reason))
+        monkeypatch.setattr(Replica, "checked", lambda self, reason, *rest: found.append(reason))
         upstream.health_answers.clear()
         asked, connections = upstream.health_asked, upstream.connections
         await until(lambda: upstream.health_asked > asked, "a check to be under way")
