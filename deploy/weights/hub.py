@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 import httpx
+import httpx2  # what huggingface_hub asks with
 from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils._headers import build_hf_headers
@@ -40,7 +41,7 @@ class Repository:
             raise _refused(error.response.status_code, self.name) from None
         except HFValidationError as error:
             raise UsageError(f"expected hf://ORG/NAME@COMMIT; saw {error}") from None
-        except (httpx.HTTPError, OSError) as error:
+        except (httpx2.HTTPError, OSError) as error:
             raise TransferError(f"listing {self.name}: {type(error).__name__}", again=True) from None
         found = []
         for entry in info.siblings or ():

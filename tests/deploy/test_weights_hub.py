@@ -180,3 +180,9 @@ def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
         done = download(url, tmp_path / "m", f"hf://org/other@{COMMIT}")
     assert done.returncode == 2
     assert "answered 404" in done.stderr
+
+
+def test_a_hub_that_cannot_be_reached_is_worth_another_run(tmp_path: Path) -> None:
+    done = download("http://127.0.0.1:9", tmp_path / "m")
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
