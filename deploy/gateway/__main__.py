@@ -13,7 +13,9 @@ Exit codes:
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -54,9 +56,16 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def _allow_descriptors() -> None:
+    """As many as this user may have: a stream takes two, and the usual 1024 are 500 streams."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def _serve(settings: Settings) -> None:
     log = json_logger(sys.stderr)
     bridge_standard_library(log)
+    _allow_descriptors()
     gateway = Gateway(settings, os.environ, log)
     gateway.bind()
     loop = asyncio.get_running_loop()
@@ -72,6 +81,9 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     loop.add_signal_handler(signal.SIGHUP, gateway.reload_keys)
+    # All that was made so far stays: to search it for garbage now and then stops all streams for 16 ms.
+    gc.collect()
+    gc.freeze()
     await gateway.serve()
 
 

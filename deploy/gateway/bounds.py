@@ -74,8 +74,7 @@ def _parsed(body: bytes) -> Any:
 def depth_exceeds(body: bytes, levels: int) -> bool:
     """Whether valid JSON is nested deeper than so many levels.
 
-    One pass at the speed of C, whatever the shape: taking the innermost brackets away level by level took 3 s
-    for 4 MiB of `[[],[[],…`.
+    A few passes at the speed of C, and a step of a loop for each bracket that is not innermost.
     """
     if body.count(b"[") + body.count(b"{") <= levels:
         return False

@@ -14,6 +14,9 @@ from deploy.gateway.envelope import error_body
 HEAD_BOUND_BYTES = 65_536
 # For them to arrive, so that a client that says nothing, or a byte now and then, does not stay.
 HEAD_TIMEOUT_S = 30.0
+# For a client to take something of what waits for it: one that reads no more would keep its engine's slot.
+# (The kernel has a buffer before ours, and asks for more when a third of it is free.)
+STALL_TIMEOUT_S = 60.0
 
 
 class Intake(HttpToolsProtocol):
@@ -26,6 +29,8 @@ class Intake(HttpToolsProtocol):
         self._head_alarm: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None
         self._deaf = False
+        self._waiting_bytes = 0  # written, and not taken by the client when somebody last looked
+        self._stall_alarm: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected; it has HEAD_TIMEOUT_S to say what it wants."""
@@ -35,6 +40,7 @@ class Intake(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         self._end_head()
+        self._end_stall()
         self._abandon()
         super().connection_lost(exc)
 
@@ -50,6 +56,16 @@ class Intake(HttpToolsProtocol):
             self._refuse(431, f"The request's line and headers are over {HEAD_BOUND_BYTES} bytes.")
         elif self._head_alarm is None:
             self._await_head()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than its answer comes."""
+        super().pause_writing()
+        self._await_progress()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._end_stall()
+        super().resume_writing()
 
     def on_message_begin(self) -> None:
         """A request line follows."""
@@ -94,6 +110,21 @@ class Intake(HttpToolsProtocol):
         if self._head_alarm is not None:
             self._head_alarm.cancel()
             self._head_alarm = None
+
+    def _await_progress(self) -> None:
+        self._waiting_bytes = self.transport.get_write_buffer_size()
+        self._stall_alarm = self.loop.call_later(STALL_TIMEOUT_S, self._look_for_progress)
+
+    def _look_for_progress(self) -> None:
+        if self.transport.get_write_buffer_size() < self._waiting_bytes:
+            self._await_progress()
+        else:
+            self.transport.abort()  # as if it had left, which it may have
+
+    def _end_stall(self) -> None:
+        if self._stall_alarm is not None:
+            self._stall_alarm.cancel()
+            self._stall_alarm = None
 
     def _give_up(self) -> None:
         self._head_alarm = None

@@ -52,7 +52,7 @@ class KeyRing:
         file = self._settings.keys_file
         hashed = () if file is None else keys_in(file)
         entries = (*self._fixed, *((key, bytes.fromhex(key.sha256 or "")) for key in hashed))
-        _refuse_twins(entries)
+        _refuse_twins(entries, len(self._fixed))
         if not entries and self._settings.authentication == "required":
             raise SettingsError(
                 f"keys_file: {file} has no entry and there are no other keys, but authentication is required"
@@ -60,7 +60,7 @@ class KeyRing:
         return entries
 
 
-def _refuse_twins(entries: Sequence[tuple[Key, bytes]]) -> None:
+def _refuse_twins(entries: Sequence[tuple[Key, bytes]], fixed: int) -> None:
     names: set[str] = set()
     owners: dict[bytes, str] = {}
     for index, (key, digest) in enumerate(entries):
@@ -69,8 +69,9 @@ def _refuse_twins(entries: Sequence[tuple[Key, bytes]]) -> None:
                 f"keys_file: the name '{key.name}' is among `keys` too; allowed: one entry a name"
             )
         if digest in owners:
+            place = f"keys.{index}" if index < fixed else f"keys_file: keys.{index - fixed}"
             raise SettingsError(
-                f"keys.{index}.{'key_env' if key.key_env else 'sha256'}: "
+                f"{place}.{'key_env' if key.key_env else 'sha256'}: "
                 f"holds the same key as '{owners[digest]}'; allowed: a key each"
             )
         names.add(key.name)

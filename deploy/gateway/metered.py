@@ -1,8 +1,8 @@
 """Metered: a stream of a key whose tokens are limited tells its usage, to us if not to its client.
 
-A client that streams may leave `stream_options.include_usage` away. It then would pay what was reserved,
-which is little when it names no `max_tokens`, and never for its prompt. So it is asked for here, and the event
-that tells it is taken out again; all other events pass as they came. No other body is changed.
+A client that streams may leave `stream_options.include_usage` away, and so pay only what was reserved: little
+when it names no `max_tokens`, and nothing for its prompt. So it is asked for here, and the event that tells
+it is taken out again; all other events pass as they came. No other body is changed.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from deploy.gateway.tracing import Spans
 PROBES = frozenset({"/health", "/ready"})
 LOGGED_PATH_CHARACTERS = 200
 
-# Somebody will put a key into a path; what looks like one of ours, or OpenAI's, is not written down.
+# Somebody will put a key into a path or an id; what looks like one of ours, or OpenAI's, is not written down.
 _KEY = re.compile(r"sk-[\w-]+")
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -113,11 +113,11 @@ class _Observed:
 
 
 def _request_id(scope: Scope) -> str:
-    """The client's own id when it is a safe token (it goes into logs and headers), else a new one."""
+    """The client's own id when it is a safe token (it goes into logs) and no key, else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             text: str = value.decode("latin-1")
-            if _SAFE_ID.fullmatch(text):
+            if _SAFE_ID.fullmatch(text) and not _KEY.search(text):
                 return text
             break
     return uuid.uuid4().hex

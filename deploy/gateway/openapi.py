@@ -7,7 +7,8 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from deploy.gateway import generate
+from deploy.gateway import chat, generate
+from deploy.gateway.bounds import MAX_TOKENS_FIELDS
 from deploy.gateway.settings import Bounds, Settings
 
 PATH = "/openapi.json"
@@ -82,6 +83,9 @@ def document(settings: Settings) -> Schema:
         paths[PATH] = {
             "get": _own("This description", {"200": _json({"type": "object"}, "It"), **_errors("429", "503")})
         }
+    if settings.chat_page is not None:
+        page = {"description": "The page", "content": {"text/html": {}}}
+        paths[chat.PATH] = {"get": _own("A page for people", {"200": page, **_errors("429", "503")})}
     return {
         "openapi": "3.1.0",
         "info": {"title": "vllm-slo gateway", "version": "1"},
@@ -103,6 +107,9 @@ def _operation(method: str, path: str, settings: Settings) -> Schema:
     }
     if method == "POST":
         body = _BODIES.get(path, lambda _: {"type": "object"})(settings.bounds)
+        if settings.bounds.require_max_tokens:
+            names = ("max_tokens",) if path == generate.PATH else MAX_TOKENS_FIELDS
+            body = {**body, "anyOf": [{"required": [name]} for name in names]}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     return operation
 

@@ -37,13 +37,18 @@ def server_context(tls: Tls, log: FilteringBoundLogger) -> ssl.SSLContext:
             message="TLS below 1.2 is accepted, with weak ciphers: for tests of a client only",
         )
     try:
-        context.load_cert_chain(tls.certificate, tls.private_key)
+        # Without the last, OpenSSL would ask the terminal for the passphrase of a key that has one, and wait.
+        context.load_cert_chain(tls.certificate, tls.private_key, _no_passphrase)
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(
             f"tls: {tls.certificate} and {tls.private_key} cannot be used ({error}); "
             "allowed: a certificate chain and its private key, both PEM"
         ) from None
     return context
+
+
+def _no_passphrase() -> str:
+    return ""
 
 
 class _AlertingObject(ssl.SSLObject):

@@ -44,12 +44,9 @@ class OtlpSpans:
 
     def begin(self, account: Account, headers: Iterable[tuple[bytes, bytes]]) -> Span | None:
         """A span for this request if it is sampled; its traceparent is then the account's."""
-        carrier = {
-            name.decode("latin-1"): value.decode("latin-1")
-            for name, value in headers
-            if name in (b"traceparent", b"tracestate")
-        }
-        parent = self._propagator.extract(carrier)
+        # Not `tracestate`: the library writes what it cannot read there into the log, and it is the client's.
+        given = [value.decode("latin-1") for name, value in headers if name == b"traceparent"]
+        parent = self._propagator.extract({"traceparent": given[0]} if len(given) == 1 else {})
         span = self._tracer.start_span(
             f"{account.method} {account.endpoint}",
             context=parent,

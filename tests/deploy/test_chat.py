@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
 from deploy.gateway.chat import PAGE, policy
 from tests.deploy.gateway_stage import DONE, SECRET, Reply, Request, Running, Upstream, stage, until
@@ -194,6 +194,26 @@ async def test_refusals_are_said_in_words() -> None:
         await expect(chat.page.get_by_role("status")).to_contain_text("The key was not accepted. HTTP 401")
         await chat.ask()
         assert chat.engine.asked == []
+
+
+async def test_a_question_sent_twice_by_mistake_is_asked_once() -> None:
+    async with opened() as chat:
+        chat.engine.pieces = [ROLE, token("x"), usage(1), DONE]
+        models_wanted = asyncio.Event()
+
+        async def late(route: Route) -> None:
+            await models_wanted.wait()
+            await route.continue_()
+
+        await chat.page.route("**/v1/models", late)
+        await chat.page.evaluate("document.getElementById('model').replaceChildren()")
+        await chat.ask()
+        await chat.page.keyboard.press("Enter")  # while the models are still looked up
+        models_wanted.set()
+        await chat.figures()
+        await expect(chat.page.get_by_role("button", name="Stop")).to_be_disabled()
+        assert await chat.page.locator("li.user").count() == 1
+        assert len(chat.engine.asked) == 1
 
 
 async def test_the_key_is_in_no_address_and_no_storage() -> None:

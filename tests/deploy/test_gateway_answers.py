@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import ssl
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from tests.deploy.gateway_process import process
 from tests.deploy.gateway_stage import (
     AUTHORIZED,
     CHAT,
+    ROOT,
     Hold,
     Reply,
     Request,
@@ -238,6 +240,18 @@ def test_without_uvloop_there_is_pythons_own(monkeypatch: pytest.MonkeyPatch) ->
     assert program._loop_factory() is uvloop.new_event_loop
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert program._loop_factory() is None
+
+
+def test_it_takes_all_the_descriptors_that_it_may_have() -> None:
+    code = (
+        "import resource as r; _, most = r.getrlimit(r.RLIMIT_NOFILE);"
+        "r.setrlimit(r.RLIMIT_NOFILE, (64, most));"
+        "from deploy.gateway.__main__ import _allow_descriptors as allow; allow();"
+        "print(r.getrlimit(r.RLIMIT_NOFILE) == (most, most))"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.strip() == "True"
 
 
 async def test_a_signal_during_the_first_checks_is_an_orderly_end(tmp_path: Path) -> None:

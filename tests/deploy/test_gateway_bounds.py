@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -49,8 +50,9 @@ def test_brackets_in_texts_are_text(text: bytes, depth: int) -> None:
         b'{"a":"' + b'\\"' * 1_000_000 + b'","b":' + b"[" * 70 + b"]" * 70 + b"}",
         b'{"a":[' + b'"[",' * 500_000 + b"1]}",
         nested(1000),
+        b'{"a":"' + b"\\n" * 2_000_000 + b'","b":' + b"[" * 70 + b"]" * 70 + b"}",
     ],
-    ids=["many", "escapes", "texts", "deep"],
+    ids=["many", "escapes", "texts", "deep", "more escapes"],
 )
 def test_the_worst_bodies_are_judged_in_a_moment(body: bytes) -> None:
     began = time.process_time()
@@ -60,6 +62,19 @@ def test_the_worst_bodies_are_judged_in_a_moment(body: bytes) -> None:
         except BodyRefused:
             continue
     assert time.process_time() - began < 6  # some 0.05 s each here; a scan in Python would take minutes
+
+
+def test_depth_costs_a_few_times_what_parsing_costs() -> None:
+    escapes = b'{"a":"' + b"\\n" * 2_000_000 + b'","b":' + b"[" * 70 + b"]" * 70 + b"}"
+
+    def took_s(judge: Callable[[], object]) -> float:
+        began = time.process_time()
+        judge()
+        return time.process_time() - began
+
+    parsing_s = min(took_s(lambda: read_ask(escapes, Bounds(max_depth=None))) for _ in range(3))
+    # 2 here; 20 with a regular expression that takes the escapes one by one
+    assert min(took_s(lambda: depth_exceeds(escapes, 64)) for _ in range(3)) < 8 * parsing_s
 
 
 @pytest.mark.parametrize(
@@ -105,6 +120,12 @@ def test_what_is_beyond_a_bound_is_refused_by_its_name(body: dict[str, Any], mes
         ({"prompt": []}, Ask(None, 1, None)),
         ({"input": [{"role": "user"}, {"role": "user"}]}, Ask(None, 1, None)),
         ({"model": ["m"], "max_tokens": -5, "n": 0}, Ask(None, 1, 0)),
+        # as the engine would read them; else they would reserve less than they ask for
+        ({"max_tokens": "70", "max_completion_tokens": 9}, Ask(None, 1, 70)),
+        ({"max_tokens": 70.0}, Ask(None, 1, 70)),
+        ({"max_tokens": "many", "max_output_tokens": 0.5}, Ask(None, 1, None)),
+        ({"max_tokens": "inf", "max_output_tokens": "nan"}, Ask(None, 1, None)),
+        ({"stream": "on", "stream_options": {"a": 1}}, Ask(None, 1, None, True, {"a": 1})),
     ],
 )
 def test_what_is_read_off_a_body(body: dict[str, Any], ask: Ask) -> None:

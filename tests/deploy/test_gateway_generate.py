@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.gateway_stage import AUTHORIZED, DONE, Reply, Request, saying, stage, streaming
+from tests.deploy.gateway_stage import AUTHORIZED, DONE, Reply, Request, saying, stage, streaming, until
 
 ROUTES = ["GET /v1/models", "POST /generate"]
 USAGE = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
@@ -183,6 +183,25 @@ async def test_an_answer_cut_short_is_a_502() -> None:
         response = await running.client.post("/generate", headers=AUTHORIZED, json={"prompt": "x"})
         assert response.status_code == 502
         assert running.lines()[0]["outcome"] == "upstream_error"
+
+
+async def test_a_client_that_leaves_before_its_answer_is_whole_was_told_nothing() -> None:
+    async def begins(request: Request, reply: Reply) -> None:
+        await reply.head(200, "Content-Type: application/json", "Content-Length: 1000")
+        await reply.raw(b'{"choices":')
+        begun.set()
+        await until(lambda: reply.writer.transport.is_closing(), "the gateway to leave")
+
+    begun = asyncio.Event()
+    async with stage(routes=ROUTES) as (upstream, running):
+        upstream.script = begins
+        asking = asyncio.create_task(
+            running.client.post("/generate", headers=AUTHORIZED, json={"prompt": "x"})
+        )
+        await begun.wait()
+        asking.cancel()
+        await until(lambda: bool(running.lines()), "the request to end")
+        assert (running.lines()[0]["outcome"], running.lines()[0]["status"]) == ("client_left", 499)
 
 
 async def test_keys_and_bounds_hold_here_too() -> None:

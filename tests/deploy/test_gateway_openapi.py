@@ -19,6 +19,7 @@ def test_paths_are_those_of_the_settings_and_the_probes() -> None:
     assert set(described()["paths"]) == {"/v1/models", CHAT, "/v1/completions", "/health", "/ready"}
     assert set(described(routes=["POST /generate"])["paths"]) == {"/generate", "/health", "/ready"}
     assert "/openapi.json" in described(openapi=True)["paths"]
+    assert set(described(chat_page=True)["paths"]["/chat"]["get"]["responses"]) == {"200", "429", "503"}
 
 
 def test_bounds_are_in_the_schemas() -> None:
@@ -29,6 +30,19 @@ def test_bounds_are_in_the_schemas() -> None:
     assert fields["n"]["maximum"] == 3
     assert fields["messages"]["maxItems"] == 7
     assert "maxItems" not in fields["stop"]
+
+
+def test_a_bound_that_must_be_named_is_required() -> None:
+    whole = described(
+        bounds={"max_tokens": 9, "require_max_tokens": True}, routes=["POST /generate", f"POST {CHAT}"]
+    )
+
+    def one_of(path: str) -> list[Any]:
+        schema = whole["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        return [entry["required"] for entry in schema["anyOf"]]
+
+    assert one_of("/generate") == [["max_tokens"]]
+    assert one_of(CHAT) == [["max_completion_tokens"], ["max_tokens"], ["max_output_tokens"]]
 
 
 def test_keys_are_asked_for_unless_authentication_is_off() -> None:

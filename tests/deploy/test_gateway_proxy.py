@@ -8,6 +8,7 @@ from tests.deploy.gateway_stage import (
     AUTHORIZED,
     CHAT,
     DONE,
+    SECRET,
     UPSTREAM_SECRET,
     saying,
     stage,
@@ -86,13 +87,13 @@ async def test_headers_are_cleaned_on_both_ways() -> None:
 async def test_an_unsafe_request_id_is_replaced_and_on_errors_too() -> None:
     made = []
     async with stage() as (_, running):
-        for unsafe in ("", "a" * 129, "a b", 'x"}', "é"):
+        for unsafe in ("", "a" * 129, "a b", 'x"}', "é", SECRET):
             headers = [(b"X-Request-Id", unsafe.encode()), (b"X-API-Key", b"wrong")]
             response = await running.client.get("/v1/models", headers=headers)
             assert response.status_code == 401
             made.append(response.headers["x-request-id"])
-        assert [len(identity) for identity in made] == [32] * 5
-        assert len(set(made)) == 5
+        assert [len(identity) for identity in made] == [32] * 6
+        assert len(set(made)) == 6
         assert [line["request_id"] for line in running.lines()] == made
 
 

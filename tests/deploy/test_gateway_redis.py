@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import limits
 import pytest
+from redis.asyncio import Redis
 
+from deploy.gateway import redis_storage
 from deploy.gateway.limiter import StorageFailed
 from deploy.gateway.logs import json_logger
 from deploy.gateway.redis_storage import SharedStorage
@@ -110,6 +112,26 @@ async def test_charges_leave_with_their_period(server: RedisServer) -> None:
         assert again.left == 40
 
 
+@pytest.mark.parametrize("evicted", ["at", "amounts"])
+async def test_a_redis_that_forgets_one_of_the_two_places_locks_nobody_out(
+    server: RedisServer, evicted: str
+) -> None:
+    who = f"evicted-{evicted}"
+    async with storage(server.url) as shared:
+        first = await shared.reserve(who, TOKENS, 1000)
+        assert isinstance(first, Charge)
+        async with Redis.from_url(server.url) as direct:
+            await direct.delete(f"{redis_storage.PREFIX}:{{tokens:{who}}}:{evicted}")
+        second = await shared.reserve(who, TOKENS, 900)
+        assert isinstance(second, Charge)
+        await shared.settle(first, 10)
+        await shared.settle(second, 500)
+        short = await shared.reserve(who, TOKENS, 1000)
+        assert isinstance(short, Shortage)
+        assert 0 < short.wait_s <= 3600
+        assert short.left == 500
+
+
 async def test_a_hundred_reservations_at_once_stay_within_the_limit(server: RedisServer) -> None:
     async with storage(server.url) as one, storage(server.url) as other:
         made = await asyncio.gather(
@@ -178,9 +200,10 @@ async def test_tokens_limits_are_kept_together_end_to_end(
 async def test_a_redis_that_dies_refuses_or_allows_is_counted_and_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, status: int
 ) -> None:
+    monkeypatch.setattr(redis_storage, "RETRY_S", 0.4)
     with redis_server(tmp_path) as mine:
         monkeypatch.setitem(ENVIRONMENT, "LIMITS_REDIS_URL", mine.url)
-        shared = {**LIMITS, "client": "1000/hour", "on_storage_failure": policy}
+        shared = {**LIMITS, "storage_timeout_s": 1, "client": "1000/hour", "on_storage_failure": policy}
         async with stage(limits=shared) as (upstream, running):
 
             async def ask() -> httpx.Response:
@@ -191,14 +214,14 @@ async def test_a_redis_that_dies_refuses_or_allows_is_counted_and_comes_back(
             mine.process.send_signal(signal.SIGSTOP)  # it takes connections and does not answer
             began = asyncio.get_running_loop().time()
             stopped = await ask()
-            assert asyncio.get_running_loop().time() - began < 4  # its bound is 2 s
+            assert asyncio.get_running_loop().time() - began < 3  # its bound is 1 s
             assert stopped.status_code == status
             began = asyncio.get_running_loop().time()
             for _ in range(5):
                 stopped = await ask()
                 assert stopped.status_code == status
             # it is not asked again at once: five questions would have taken five times its bound
-            assert asyncio.get_running_loop().time() - began < 6
+            assert asyncio.get_running_loop().time() - began < 4
             if status == 503:
                 assert stopped.headers["retry-after"] == "1"
                 assert stopped.json()["error"]["type"] == "service_unavailable"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from deploy.gateway.keys import KeyRing
-from deploy.gateway.settings import DEFAULT_ROUTES, SettingsError, load, parse
+from deploy.gateway.settings import DEFAULT_ROUTES, Settings, SettingsError, load, parse
+from deploy.gateway.settings_clients import Bounds, Cors, Key, Limits, Queue
 from tests.deploy.gateway_process import process
 from tests.deploy.gateway_stage import ROOT, settings_of
 
@@ -35,6 +36,7 @@ def complaint_about(**changed: Any) -> str:
         ({"keys": [{"name": "a", "key_env": "X", "limit": "5/fortnight"}]}, "keys.0.limit:", "100/second"),
         ({"limits": {"client": "0/second"}}, "limits.client:", "COUNT at least 1"),
         ({"limits": {"client": "1/second;9/hour"}}, "limits.client:", "one COUNT/PERIOD"),
+        ({"limits": {"client": "1/99999999999 year"}}, "limits.client:", "PERIOD at most a year"),
         ({"trusted_proxies": ["10.0.0.0/99"]}, "trusted_proxies.0:", "not a valid IPv4 or IPv6 network"),
         (
             {"tls": {"certificate": "a", "private_key": "b", "minimum_version": "1.4"}},
@@ -87,6 +89,44 @@ def test_a_key_written_where_a_name_belongs_is_not_repeated() -> None:
     assert "keys.0.key:" in text
     assert "keys.0.key_env:" in text
     assert "sk-oops" not in text
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"upstream": {"replicas": ["http://u:hunter2@h:1"]}},
+        {"upstream": {"replicas": "http://u:hunter2@h:1"}},
+        {"upstream": {"replicas": ["http://h:1/?key=hunter2"]}},
+        {"tracing": {"endpoint": "http://u:hunter2@h/v1/traces"}},
+        {"cors": {"origins": ["https://u:hunter2@h"]}},
+        {"authentication": "sk-hunter2"},
+        {"limits": {"client": "hunter2hunter2hunter2hunter2"}},
+    ],
+)
+def test_a_secret_written_where_it_does_not_belong_is_not_repeated(changed: dict[str, Any]) -> None:
+    assert "hunter2" not in complaint_about(**changed)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "? [a]\n: 1",
+        "{a: 1}: 2",
+        "drain_timeout_s: 2001-99-99",
+        "drain_timeout_s: !!int hunter2",
+        "drain_timeout_s: !!float x",
+        "drain_timeout_s: !!bool 7",
+        "drain_timeout_s: !!timestamp 7",
+        "drain_timeout_s: !!set [a]",
+        "drain_timeout_s: !hunter2 5",
+        "drain_timeout_s: *hunter2",
+        "drain_timeout_s: " + "[" * 5000,
+    ],
+)
+def test_whatever_a_file_holds_is_a_complaint_and_no_crash(tmp_path: Path, line: str) -> None:
+    with pytest.raises(SettingsError, match=r"gateway.yaml: is (not YAML|nested)") as caught:
+        load(written(tmp_path, line))
+    assert "hunter2" not in str(caught.value)
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -153,3 +193,18 @@ def test_the_example_is_the_documentation_and_loads() -> None:
         assert getattr(example, field) == getattr(defaults, field), field
     assert dataclasses.replace(example.limits, client=None, anonymous=None) == defaults.limits
     assert (example.drain_timeout_s, example.body_timeout_s, example.trusted_proxies) == (20, 60, ())
+
+
+def test_the_guide_names_every_field_there_is() -> None:
+    guide = (ROOT / "deploy/gateway/README.md").read_text()
+    table, _, rest = guide.partition("\n### Keys")
+    for field in dataclasses.fields(Settings):
+        assert f"`{field.name}" in table, field.name
+    for block in (Bounds, Limits, Queue, Key, Cors):
+        for field in dataclasses.fields(block):
+            assert field.name in rest or field.name in table, f"{block.__name__}.{field.name}"
+    said = rest.partition("## Bounds")[2].partition("\n## ")[0]
+    for name, default in (("max_depth", 64), ("max_n", 16), ("max_messages", 2048), ("max_prompts", 128)):
+        assert f"`{name}` {default}" in said
+        assert getattr(Bounds(), name) == default
+    assert Bounds().max_body_bytes == 4 << 20

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
-from deploy.gateway import pool
+from deploy.gateway import intake, pool
 from tests.deploy.gateway_stage import (
     AUTHORIZED,
     CHAT,
@@ -20,6 +23,7 @@ from tests.deploy.gateway_stage import (
     streaming,
     until,
 )
+from tests.deploy.test_gateway_tls import block, client_speaking
 
 
 async def test_an_event_arrives_before_the_next_is_sent() -> None:
@@ -170,6 +174,40 @@ async def test_a_client_that_does_not_read_holds_the_engine_back_not_our_memory(
             await asyncio.wait_for(stands_still(), 5)
             assert sent < 50_000_000  # the sockets' own buffers, and no more
         await until(lambda: upstream.serving == 0, "the engine to be freed")
+
+
+async def flood(request: Request, reply: Reply) -> None:
+    await reply.stream()
+    while True:
+        await reply.chunk(b"x" * 65536)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_client_that_reads_no_more_is_let_go_and_a_slow_one_is_not(
+    tls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "STALL_TIMEOUT_S", 0.5)
+    authority = trustme.CA()
+    settings = {"tls": block(tmp_path, authority, "1.2")} if tls else {}
+    context = client_speaking(authority, ssl.TLSVersion.TLSv1_3) if tls else None
+    async with stage(**settings) as (upstream, running):
+        upstream.script = flood
+        name = "localhost" if tls else None
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", running.port, ssl=context, server_hostname=name, limit=1 << 20
+        )
+        key = AUTHORIZED["Authorization"]
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: g\r\nAuthorization: {key}\r\nContent-Length: 2\r\n\r\n{{}}"
+        writer.write(head.encode())
+        for _ in range(60):  # three times the bound, and slower than it comes: all buffers are full
+            assert await reader.readexactly(400_000)
+            await asyncio.sleep(0.025)
+        assert upstream.serving == 1
+        await until(lambda: upstream.serving == 0, "the engine to be freed")
+        await until(lambda: bool(running.lines()), "the request's line")
+        assert running.lines()[0]["outcome"] == "client_left"
+        writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 async def test_events_are_not_held_back_for_acknowledgements() -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import ssl
+import subprocess
+import sys
+import termios
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,9 +16,21 @@ from typing import Any
 import httpx
 import pytest
 import trustme
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.deploy.gateway_process import process
-from tests.deploy.gateway_stage import AUTHORIZED, CHAT, Upstream, gateway, settings_of, stage
+from tests.deploy.gateway_stage import (
+    AUTHORIZED,
+    CHAT,
+    ENVIRONMENT,
+    ROOT,
+    Upstream,
+    gateway,
+    settings_of,
+    stage,
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +108,33 @@ async def test_a_certificate_that_is_not_one_exits_2(tmp_path: Path, authority: 
     async with process(tmp_path, settings_of("http://127.0.0.1:1", tls=tls)) as started:
         assert await started.exit_code() == 2
     assert any("tls:" in line and "none.pem" in line for line in started.stderr)
+
+
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
+    made = rsa.generate_private_key(65537, 2048)
+    locked = serialization.BestAvailableEncryption(b"passphrase")
+    key = made.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+    (tmp_path / "key.pem").write_bytes(key)
+    own = trustme.CA()
+    own.issue_cert("localhost").cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
+    tls = {"certificate": str(tmp_path / "certificate.pem"), "private_key": str(tmp_path / "key.pem")}
+    (tmp_path / "gateway.yaml").write_text(yaml.safe_dump(settings_of("http://127.0.0.1:1", tls=tls)))
+    ours, theirs = os.openpty()  # a terminal, on which it could be asked for
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.gateway", "--config", str(tmp_path / "gateway.yaml")],
+            cwd=ROOT, env=ENVIRONMENT, preexec_fn=take_terminal, capture_output=True, timeout=15, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 2
+    assert b"key.pem cannot be used" in done.stderr
 
 
 async def test_an_engine_behind_tls_is_reached_by_its_own_authority_and_no_other(

@@ -22,6 +22,7 @@ from tests.deploy.gateway_stage import (
     DONE,
     ENVIRONMENT,
     ROOT,
+    SECRET,
     Reply,
     Request,
     Running,
@@ -146,6 +147,19 @@ async def test_what_is_not_sampled_makes_no_span_and_passes_through() -> None:
         assert await flushed(running, receiver, 0) == []
         told = [request.header("traceparent") for request in upstream.requests]
         assert told == [None, NOT_SAMPLED["traceparent"], "nonsense"]
+
+
+@pytest.mark.parametrize("state", ["vendor=1", "no pairs " + SECRET, "a=b," * 3000])
+async def test_what_a_client_says_of_its_trace_is_passed_on_and_written_nowhere(
+    state: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with traced(share=0.0) as (upstream, running, receiver):
+        await running.client.post(CHAT, headers={**SAMPLED, "tracestate": state}, json={})
+        (span,) = await flushed(running, receiver, 1)
+        assert span.trace_id.hex() == TRACE
+        assert upstream.requests[0].header("tracestate") == state
+        assert SECRET.encode() not in receiver.raw
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
 
 
 async def test_failures_are_marked_as_such_and_probes_leave_no_span() -> None:
