@@ -17,6 +17,9 @@ HEAD_TIMEOUT_S = 30.0
 # For a client to take something of what waits for it: one that reads no more would keep its engine's slot.
 # (The kernel has a buffer before ours, and asks for more when a third of it is free.)
 STALL_TIMEOUT_S = 60.0
+# For the rest of a body whose request is answered already (401, 404, 413): it is read and dropped, so that a client
+# that writes all before it reads gets its answer, but not for ever.
+REST_TIMEOUT_S = 10.0
 
 
 class Intake(HttpToolsProtocol):
@@ -31,6 +34,7 @@ class Intake(HttpToolsProtocol):
         self._deaf = False
         self._waiting_bytes = 0  # written, and not taken by the client when somebody last looked
         self._stall_alarm: asyncio.TimerHandle | None = None
+        self._rest_alarm: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected; it has HEAD_TIMEOUT_S to say what it wants."""
@@ -41,6 +45,7 @@ class Intake(HttpToolsProtocol):
         """The client is gone."""
         self._end_head()
         self._end_stall()
+        self._end_rest()
         self._abandon()
         super().connection_lost(exc)
 
@@ -78,6 +83,17 @@ class Intake(HttpToolsProtocol):
         super().on_headers_complete()
         if self.parser.should_upgrade() and self.cycle is not None:
             self.cycle.keep_alive = False  # what follows on this connection may be in another protocol
+
+    def on_message_complete(self) -> None:
+        """All of the body."""
+        self._end_rest()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """All of the answer; the rest of a body that nobody wants has a bound."""
+        if self.cycle is not None and self.cycle.more_body and self._rest_alarm is None:
+            self._rest_alarm = self.loop.call_later(REST_TIMEOUT_S, self.transport.abort)
+        super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
@@ -125,6 +141,11 @@ class Intake(HttpToolsProtocol):
         if self._stall_alarm is not None:
             self._stall_alarm.cancel()
             self._stall_alarm = None
+
+    def _end_rest(self) -> None:
+        if self._rest_alarm is not None:
+            self._rest_alarm.cancel()
+            self._rest_alarm = None
 
     def _give_up(self) -> None:
         self._head_alarm = None

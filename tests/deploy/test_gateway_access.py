@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 
 import httpx
+import pytest
 
+from deploy.gateway import intake
 from tests.deploy.gateway_stage import AUTHORIZED, CHAT, SECRET, stage
 
 ENVELOPE = {"message", "type", "param", "code"}
@@ -187,3 +190,43 @@ async def test_label_values_do_not_come_from_clients() -> None:
         ]
         labels = 'endpoint="other",key="anonymous",method="other",model="other",status_code="404"'
         assert lines == [f"gateway_requests_total{{{labels}}} 3.0"]
+
+
+async def test_the_rest_of_a_body_that_was_refused_is_not_awaited_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "REST_TIMEOUT_S", 0.3)
+    async with stage() as (_, running):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST %b HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{" % CHAT.encode())
+        assert b" 401 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+
+        async def drip() -> None:
+            while True:
+                writer.write(b" ")
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        with contextlib.suppress(ConnectionError):  # it ends by a reset, or in order
+            await asyncio.wait_for(reader.read(), 5)
+        dripping.cancel()
+        writer.close()
+
+
+async def test_a_body_that_comes_after_its_refusal_leaves_the_connection_in_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "REST_TIMEOUT_S", 0.3)
+    async with stage() as (_, running):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        head = b"POST %b HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n" % CHAT.encode()
+        writer.write(head)
+        first = await asyncio.wait_for(reader.readuntil(b"}}"), 5)
+        writer.write(b"{}")
+        await asyncio.sleep(0.6)  # longer than the bound, which is over with the body
+        writer.write(head + b"{}")
+        second = await asyncio.wait_for(reader.readuntil(b"}}"), 5)
+        assert b" 401 " in first
+        assert b" 401 " in second
+        writer.close()
+        await writer.wait_closed()

@@ -113,7 +113,7 @@ PANELS = [
     ),
     Panel(
         "Replicas in use",
-        "1 for a replica that gets requests, 0 for one that is ejected, shut, or late with its checks and so asked last.",
+        "1 for a replica in use, 0 for one that is ejected, shut, or late with its checks and so asked last.",
         "max gateway_upstream_healthy by replica",
         "short",
         [Query("max by (replica) (gateway_upstream_healthy)", "{{replica}}")],
