@@ -163,7 +163,7 @@ def test_a_host_starts_its_units_when_all_that_they_need_is_there() -> None:
         "/srv/vllm-slo/models/llama",
         "/etc/vllm-slo/keys.yaml",
         "apt-get install -y prometheus prometheus-alertmanager",
-        "/etc/vllm-slo/prometheus/",
+        "deploy/systemd/README.md",  # which puts what Prometheus reads where it is read
         "nginx -t",
     ):
         assert text.index(needed) < start, needed
