@@ -73,7 +73,7 @@ def test_the_machines_own_program_is_taken_as_it_is(
     own = program(elsewhere / "bin" / name, says)
     PARTS[part]()
     described = json.loads((elsewhere / "cache" / part / "programs.json").read_text())
-    assert described == {name: {"path": str(own), "version": version, "libraries": []}}
+    assert described == {name: {"path": clone.shown(own), "version": version, "libraries": []}}
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_library_that_the_system_lacks_is_unpacked_too_and_named(
     servers.install_nginx()
     assert unpacked == [["nginx"], ["nginx", "libfoo1"]]
     described = json.loads((elsewhere / "cache" / "nginx" / "programs.json").read_text())["nginx"]
-    assert described["libraries"] == [str(elsewhere / "cache" / "nginx" / "root" / "usr" / "lib")]
+    assert described["libraries"] == [clone.shown(elsewhere / "cache" / "nginx" / "root" / "usr" / "lib")]
     servers.install_nginx()
     assert len(unpacked) == 2  # the stamp says that it is there
 
