@@ -17,8 +17,8 @@ HEAD_TIMEOUT_S = 30.0
 # For a client to take something of what waits for it: one that reads no more would keep its engine's slot.
 # (The kernel has a buffer before ours, and asks for more when a third of it is free.)
 STALL_TIMEOUT_S = 60.0
-# For the rest of a body whose request is answered already (401, 404, 413): it is read and dropped, so that a client
-# that writes all before it reads gets its answer, but not for ever.
+# For the rest of a body whose request is answered already (401, 404, 413): it is read and dropped, so that a
+# client that writes all before it reads gets its answer, but not for ever.
 REST_TIMEOUT_S = 10.0
 
 
