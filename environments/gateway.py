@@ -53,7 +53,7 @@ def start_gateway(
     environment = {f"GATEWAY_KEY_{name.upper()}": keys[name] for name in KEY_NAMES}
     process = Process.start(
         "gateway",
-        [sys.executable, "-m", "deploy.gateway", "--config", config],
+        [*(profile.gateway.program or (sys.executable, "-m", "deploy.gateway")), "--config", config],
         log=logs / "gateway.log",
         cwd=ROOT,
         environment={**environment, "ENGINE_API_KEY": keys["engine"]},

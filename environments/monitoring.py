@@ -79,12 +79,15 @@ def start_monitoring(profile: Profile, folder: Path, logs: Path, targets: Target
             arguments += [f"--web.listen-address=127.0.0.1:{alert_port}", "--cluster.listen-address="]
             parts.append(found["alertmanager"][0](arguments, folder, logs / "alertmanager.log"))
             undo.callback(parts[-1].stop)
-        for rules in RULES.glob("*.yml"):  # copied: a container sees this folder and no other
-            shutil.copy(rules, folder)
+        rules = RULES if profile.rules is None else ROOT / profile.rules
+        for file in rules.glob("*.yml"):  # copied: a container sees this folder and no other
+            shutil.copy(file, folder)
         own = {"prometheus": port, "alertmanager": alert_port}
         jobs: Targets = {**targets, **{job: f"127.0.0.1:{at}" for job, at in own.items() if at}}
         stub = profile.exporter.kind == "stub"
-        config = _write(folder / "prometheus.yml", prometheus_config(jobs, alert_port, stub=stub))
+        config = _write(
+            folder / "prometheus.yml", prometheus_config(jobs, alert_port, stub=stub, rules=rules)
+        )
         arguments = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'prometheus'}"]
         arguments += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
         parts.append(found["prometheus"][0](arguments, folder, logs / "prometheus.log"))
@@ -122,7 +125,9 @@ def _program(name: Literal["prometheus", "alertmanager"], profile: Profile) -> t
     return None
 
 
-def prometheus_config(targets: Targets, alert_port: int | None, *, stub: bool = False) -> dict[str, Any]:
+def prometheus_config(
+    targets: Targets, alert_port: int | None, *, stub: bool = False, rules: Path = RULES
+) -> dict[str, Any]:
     """The jobs of deploy/monitoring/prometheus at our addresses, scraped and evaluated each second.
 
     With `stub` the exporter's target says that it reads a stub on purpose. ConfigurationError for a job that
@@ -142,7 +147,7 @@ def prometheus_config(targets: Targets, alert_port: int | None, *, stub: bool = 
     if stub and "exporter" in targets:
         known["exporter"]["static_configs"][0]["labels"] = {"readings": "stub"}
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "900ms", "evaluation_interval": "1s"}
-    config["rule_files"] = sorted(path.name for path in RULES.glob("*.yml"))
+    config["rule_files"] = sorted(path.name for path in rules.glob("*.yml"))
     config["scrape_configs"] = [job for name, job in known.items() if name in targets]
     del config["alerting"]
     if alert_port is not None:

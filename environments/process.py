@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from environments.provider import MissingBinary, Secret, StackDied
@@ -19,14 +20,49 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VI
 LEFT_BOUND_S = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """All that it takes to start a program, and to start it again."""
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    cwd: Path
+    environment: Mapping[str, str | Secret]
+
+    def warden(self) -> subprocess.Popen[bytes]:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.cwd.mkdir(parents=True, exist_ok=True)
+        pid_file = self.log.with_suffix(".pid")
+        pid_file.unlink(missing_ok=True)  # of the one before: nobody is to be sent its signals
+        known = {key: os.environ[key] for key in INHERITED if key in os.environ}
+        given = self.environment.items()
+        with self.log.open("ab") as output:
+            try:
+                return subprocess.Popen(
+                    [sys.executable, "-I", "-S", WARDEN, pid_file, *self.command],
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.cwd,
+                    env=known | {k: v.reveal() if isinstance(v, Secret) else v for k, v in given},
+                    start_new_session=True,  # Ctrl-C is for us; what we started, we end in good order
+                )
+            except OSError as error:
+                raise MissingBinary(
+                    f"cannot start {self.name}", seen=f"{self.command[0]}: {error.strerror}"
+                ) from None
+
+
 class Process:
     """One program, started by `start` and ended by `stop`; it never outlives this process."""
 
-    def __init__(self, name: str, warden: subprocess.Popen[bytes], log: Path, pid_file: Path) -> None:
-        self._name = name
-        self._warden = warden
-        self._log = log
-        self._pid_file = pid_file
+    def __init__(self, launch: _Launch) -> None:
+        self._launch = launch
+        self._name = launch.name
+        self._log = launch.log
+        self._pid_file = launch.log.with_suffix(".pid")
+        self._warden = launch.warden()
         self._stopped = False
 
     @classmethod
@@ -40,26 +76,8 @@ class Process:
         environment: Mapping[str, str | Secret] | None = None,
     ) -> Process:
         """Start a program in `cwd`, its output going to `log`. Secrets belong in the environment, and are
-        revealed here: a traceback shows the arguments of every call on its way."""
-        log.parent.mkdir(parents=True, exist_ok=True)
-        cwd.mkdir(parents=True, exist_ok=True)
-        pid_file = log.with_suffix(".pid")
-        known = {key: os.environ[key] for key in INHERITED if key in os.environ}
-        given = (environment or {}).items()
-        with log.open("ab") as output:
-            try:
-                warden = subprocess.Popen(
-                    [sys.executable, "-I", "-S", WARDEN, pid_file, *map(str, command)],
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    cwd=cwd,
-                    env=known | {k: v.reveal() if isinstance(v, Secret) else v for k, v in given},
-                    start_new_session=True,  # Ctrl-C is for us; what we started, we end in good order
-                )
-            except OSError as error:
-                raise MissingBinary(f"cannot start {name}", seen=f"{command[0]}: {error.strerror}") from None
-        return cls(name, warden, log, pid_file)
+        revealed only where they are handed over: a traceback shows the arguments of every call on its way."""
+        return cls(_Launch(name, tuple(map(str, command)), log, cwd, dict(environment or {})))
 
     @property
     def name(self) -> str:
@@ -88,6 +106,29 @@ class Process:
         ended = self.ended
         if ended is not None and not self._stopped:
             raise StackDied(self.name, ended, self.log_tail(), hint=f"read {self._log}")
+
+    def signal(self, number: int) -> None:
+        """Send the program itself a signal, on purpose: what comes of that is no death of the stack's own.
+
+        Nothing where it has ended already. `again` takes the purpose back.
+        """
+        self._stopped = True
+        pid = self.pid
+        if pid is not None and self._warden.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def again(self) -> None:
+        """Start the program anew, with the same arguments, environment and log, when the old one has ended.
+
+        One that still runs is stopped first.
+        """
+        if self._warden.poll() is None:
+            self.stop()
+        if self._warden.stdin is not None:
+            self._warden.stdin.close()
+        self._warden = self._launch.warden()
+        self._stopped = False
 
     def log_tail(self, lines: int = 20) -> str:
         try:

@@ -60,6 +60,8 @@ class GatewayProfile:
     limited_requests: int = 10  # that the key `limited` may make …
     limited_window_s: int = 2  # … in so many seconds
     settings: dict[str, Any] = field(default_factory=dict)
+    # Started with the gateway's own arguments in its place. The project's own tests plant faults with it.
+    program: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,11 @@ class Profile:
     model: str | None = None  # what is served where no engine of ours is started
     accelerator: str | None = None  # as nvidia-smi names it; "none" for a machine without
     overhead_budget_s: Annotated[float, Field(gt=0)] = 0.05  # between server and client, mean
+    duration_scale: Annotated[float, Field(gt=0, le=10)] = 1.0  # of what suites send and wait for here
+    bounds: dict[str, float] = field(default_factory=dict)  # replace those of suites/catalog/bounds.yaml
+    # Capability -> why it cannot be asked for here, whatever the provider finds.
+    lacks: dict[str, str] = field(default_factory=dict)
+    rules: Path | None = None  # a folder of rules in the clone that Prometheus gets instead of deploy's
 
     def __post_init__(self) -> None:
         if self.engine is not None and self.model is not None:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from instruments.errors import ConfigurationError
+from instruments.expansion import expanded
 
 Shape = TypeVar("Shape")
 LISTED = "a list: in brackets, or a line for each with a dash"
@@ -36,7 +37,7 @@ def load_yaml(path: Path, shape: type[Shape], *, under: str) -> list[Shape]:
         )
     allowed = [one.name for one in fields(shape)] if is_dataclass(shape) else []
     adapter = TypeAdapter(list[shape])  # type: ignore[valid-type]  # pydantic takes it
-    return checked(document[under], adapter, f"{path}: {under}", allowed)
+    return checked(expanded(document[under], path), adapter, f"{path}: {under}", allowed)
 
 
 def read_yaml(path: Path) -> Any:

@@ -58,6 +58,7 @@ class SessionRecord:
     left_out: tuple[Mapping[str, str], ...] = ()
     limits_replaced: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     overhead_budget_s: float | None = None
+    duration_scale: float = 1.0  # times what the catalog says was sent and waited for
     # How many lines each file got, "claims" -> 12: what is gone afterwards is known to be gone.
     written: Mapping[str, int] = field(default_factory=dict)
 

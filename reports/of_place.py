@@ -23,6 +23,10 @@ def changes(report: SessionReport) -> list[str]:
     if (budget_s := session.overhead_budget_s) is not None:
         own, default = (wording.SECONDS.quantity(one) for one in (budget_s, OVERHEAD_BUDGET_S))
         said.append(f"laws on overhead: a budget of {own} at this place, else {default}")
+    if session.duration_scale != 1:
+        said.append(
+            f"loads and waits of the suites beyond smoke: {session.duration_scale:g} times the catalog's"
+        )
     return said
 
 

@@ -35,7 +35,7 @@ ROOMS = {
 
 # Inside instruments, earliest first: each may import those of its own line and of earlier ones.
 ORDER = (
-    ("clock", "errors", "catalog"),
+    ("clock", "errors", "expansion", "catalog"),
     ("records",),
     ("workloads", "arrivals", "limits"),
     ("alarm", "loop", "target", "plan", "spawn"),

@@ -5,26 +5,11 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from instruments.errors import TelemetryError
 from instruments.slo.conservation import LAWS
 
 pytestmark = pytest.mark.smoke
 
 WORKLOADS = ["lone-user", "four-users"]
-
-
-@pytest.fixture
-def prometheus(stack):
-    with httpx.Client(base_url=stack.prometheus_url, trust_env=False, timeout=10.0) as client:
-
-        def told(path, **asked):
-            try:
-                return client.get(path, params=asked).raise_for_status().json()["data"]
-            except httpx.HTTPError as error:
-                seen = f"{type(error).__name__}: {error}"
-                raise TelemetryError("Prometheus does not answer", expected=path, seen=seen) from None
-
-        yield told
 
 
 @pytest.mark.needs("engine_metrics", "gateway_metrics")
