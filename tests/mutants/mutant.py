@@ -1,0 +1,32 @@
+"""One planted fault: how a stack is broken, which claims are asked of it, and which of them must turn red."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Prepare = Callable[[Path], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A fault, and the claims that must find it.
+
+    `scope` are files or node ids that are run against the broken stack. Each part in `red` must be seen in
+    the node id of a claim that failed, and each claim that failed must contain one of `red` or of `also`,
+    which are consequences that a machine may show or not.
+    """
+
+    name: str
+    scope: tuple[str, ...]
+    red: tuple[str, ...]
+    why: str = ""  # what was planted, in a line
+    also: tuple[str, ...] = ()
+    profile: Mapping[str, Any] = field(default_factory=dict)  # laid over the profile of the stack
+    engine: Mapping[str, Any] = field(default_factory=dict)  # the same, of its engine
+    gateway: Mapping[str, Any] = field(default_factory=dict)  # the same, of the gateway's settings
+    options: tuple[str, ...] = ()  # further ones of pytest
+    kind: Literal["simulator", "vllm"] = "simulator"
+    prepare: Prepare | None = None  # makes files in a folder of the run: further changes of the profile
