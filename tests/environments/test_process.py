@@ -193,3 +193,34 @@ def test_children_of_a_program_whose_warden_was_killed_go_with_stop(start: Start
     all_gone({"root": pids["root"]})
     process.stop()
     all_gone(pids, 5.0)
+
+
+def test_a_death_on_purpose_is_no_death_and_it_can_be_started_again(start: Start, tmp_path: Path) -> None:
+    """Each start writes a line to the same log, and has the environment and the arguments of the first."""
+    said = python("import os; print(os.environ['WORD'], flush=True); import time; time.sleep(60)")
+    process = start(*said, environment={"WORD": Secret("again-and-again")})
+    log = tmp_path / "logs" / "program-0.log"
+    eventually(lambda: log.read_text().count("again-and-again") == 1, "its first word")
+    first = process.pid
+    process.signal(signal.SIGKILL)
+    eventually(lambda: process.ended is not None, "its end")
+    assert process.ended == "killed by signal 9 (SIGKILL)"
+    process.check()
+    process.again()
+    eventually(lambda: log.read_text().count("again-and-again") == 2, "its second word")
+    assert process.pid not in (None, first)
+    assert process.ended is None
+    os.kill(process.pid or 0, signal.SIGKILL)  # by nobody's purpose
+    eventually(lambda: process.ended is not None, "its end")
+    with pytest.raises(StackDied, match="SIGKILL"):
+        process.check()
+
+
+def test_one_that_runs_is_stopped_before_it_is_started_again(start: Start) -> None:
+    process = start(*python("import time; time.sleep(60)"))
+    eventually(lambda: process.pid is not None, "its pid")
+    first = process.pid
+    process.again()
+    eventually(lambda: process.pid not in (None, first), "another pid")
+    assert first is not None
+    assert not alive(first)
