@@ -19,7 +19,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test smoke stack stack-down stack-status report lint types calibrate bench bench-gate bench-gateway checkov assets lock clean
+.PHONY: help setup test mutants smoke stack stack-down stack-status report lint types calibrate bench bench-gate bench-gateway checkov assets lock clean
 
 help: ## this list
 	@echo "vllm-slo: performance verification and service level objectives for vLLM"
@@ -27,12 +27,13 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  ARGS='...' goes to pytest (make smoke ARGS='-x --engine simulator') or to the stack (make stack ARGS='--engine simulator')."
+	@echo "  make mutants ARGS='--suite security' takes one suite's, ARGS=--list says what there is."
 	@echo "  make test ARGS='-m \"not kubernetes\"' leaves the cluster out. ENV=a6000 names the stack's profile (default: host)."
 	@echo "  PARTS='suite engine' narrows the set-up; PARTS=checkov is installed only when asked for."
 	@echo "  VLLM_SLO_DEVICE=cpu|cuda overrules the choice of the engine's build. PYTHON=... names the Python of the set-up."
 
 # PARTS='...' narrows what these install.
-setup test: PARTS ?= suite $(ENGINE_PARTS) monitoring $(HOST_PARTS) $(TEST_PARTS)
+setup test mutants: PARTS ?= suite $(ENGINE_PARTS) monitoring $(HOST_PARTS) $(TEST_PARTS)
 smoke: PARTS ?= suite $(ENGINE_PARTS) monitoring $(if $(findstring --env,$(ARGS)),$(HOST_PARTS))
 stack: PARTS ?= suite $(ENGINE_PARTS) monitoring $(HOST_PARTS)
 
@@ -41,6 +42,10 @@ setup: ## install all parts inside the clone: suite, engine, model, monitoring, 
 
 test: setup ## the project's own tests, minutes: no GPU; a cluster of their own where its scripts are
 	$(PYTHON_ENV) -m pytest tests --basetemp=.cache/tmp/pytest $(ARGS)
+
+mutants: ## stacks broken on purpose: claim × fault, and what caught it; nothing may survive
+	@$(SETUP) $(PARTS)
+	$(PYTHON_ENV) -m tests.mutants $(ARGS)
 
 smoke: ## a real stack on this machine, checked end to end; the one of `make stack` where it is up
 	@$(SETUP) $(PARTS)
@@ -92,13 +97,14 @@ checkov: ## the policy scan of deploy/terraform, in an environment of its own
 	@$(SETUP) checkov
 	.tools/checkov/bin/checkov --skip-download --config-file deploy/terraform/.checkov.yaml --directory deploy/terraform
 
-assets: ## what is generated, made again: rules, dashboards and their guide, compose's NGINX, image locks, Kubernetes
+assets: ## what is generated, made again: rules, dashboards and their guide, compose's NGINX, image locks, Kubernetes, the list of claims
 	@$(SETUP) suite
 	$(PYTHON_ENV) -m instruments rules suites/catalog/objectives/smoke.yaml --vllm 0.32 -o deploy/monitoring/rules/slo.yml
 	$(PYTHON_ENV) -m deploy.monitoring.build
 	$(PYTHON_ENV) -m deploy.ingress.nginx render --settings deploy/compose/nginx.yaml --output deploy/compose/nginx.conf
 	$(PYTHON_ENV) -m deploy.images.locks
 	$(PYTHON_ENV) -m deploy.kubernetes
+	$(PYTHON_ENV) -m tests.mutants.readme
 
 lock: ## resolve requirements.lock and the other locks anew; remove a lock first to move every version
 	@$(SETUP) lock

@@ -6,7 +6,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from environments.fingerprint import machine_fingerprint
+from environments.profile import DeclaredProfile, Profile
 from environments.provider import SIMULATED_NOTE, Say, Secret, Stack, StackNotReady, is_simulated
 from instruments.errors import ConfigurationError
 
 REACH_BOUND_S = 10.0
+SOMEBODYS = Profile("attach", "a server that this suite did not start", "attach")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,14 @@ class AttachOptions:
 
 
 @contextmanager
-def attached_stack(options: AttachOptions, say: Say) -> Iterator[Stack]:
-    """Ask the server what it is; StackNotReady, within seconds, when it does not answer as it should."""
-    base_url, key = check_options(options)
+def attached_stack(options: AttachOptions, say: Say, place: Profile = SOMEBODYS) -> Iterator[Stack]:
+    """Ask the server what it is; StackNotReady, within seconds, when it does not answer as it should.
+
+    `place` gives its name, the model that is meant where no option says it, and what it declares.
+    """
+    options = replace(options, model=options.model or place.model)
+    base_url, key = check_options(options, place.name)
+    declared = place.declares or DeclaredProfile()
     keys = {"suite": key} if key else {}
     context = _context(options.ca_bundle)
     say(f"asking {base_url}")
@@ -49,18 +56,21 @@ def attached_stack(options: AttachOptions, say: Say) -> Iterator[Stack]:
     simulated = version == "simulator" or is_simulated(models)
     context_length = described.get("max_model_len")
     missing = _missing(options, base_url, scraped, context_length)
+    if place.declares is not None:
+        missing["limiter"] = "no key with a limit of its own is known of an attached stack"
     yield Stack(
-        environment="attach",
+        environment=place.name,
         base_url=base_url,
         model=model,
         keys=keys,
         ca_bundle=options.ca_bundle,
         engine_url=base_url if scraped else None,
         prometheus_url=options.prometheus_url,
+        limiter_code=declared.limiter_code,
         missing=missing,
         fingerprint={
             **machine_fingerprint(),
-            "profile.name": "attach",
+            "profile.name": place.name,
             "engine.url": base_url,
             "engine.version": "simulator" if simulated else version or "unknown: the server does not say",
             "engine.model": model,
@@ -72,13 +82,13 @@ def attached_stack(options: AttachOptions, say: Say) -> Iterator[Stack]:
     )
 
 
-def check_options(options: AttachOptions) -> tuple[str, Secret | None]:
+def check_options(options: AttachOptions, place: str = SOMEBODYS.name) -> tuple[str, Secret | None]:
     """Base URL and key; ConfigurationError when an option cannot be used. Nobody is asked anything."""
     if not options.base_url:
         raise ConfigurationError(
-            "--env attach needs to know where the server is",
+            f"--env {place} needs to know where the server is",
             expected="--base-url URL",
-            hint="pytest --env attach --base-url https://HOST[:PORT] --api-key-env NAME",
+            hint=f"pytest --env {place} --base-url https://HOST[:PORT] --api-key-env NAME",
         )
     base_url = options.base_url.rstrip("/")
     _check_url(base_url, "--base-url")

@@ -34,10 +34,11 @@ def start_exporter(
         return None
     port = take_port(ports.exporter, "GPU exporter")
     readings = _dictated(profile, private) if profile.kind == "stub" else None
+    program = profile.program or (sys.executable, "-m", "deploy.exporter")
     stubbed = {"LD_LIBRARY_PATH": str(STUB.parent), "NVML_STUB_STATE": str(readings)} if readings else {}
     process = Process.start(
         "exporter",
-        [sys.executable, "-m", "deploy.exporter", "--port", str(port), *profile.arguments],
+        [*program, "--port", str(port), *profile.arguments],
         log=logs / "exporter.log",
         cwd=ROOT,
         environment=stubbed,

@@ -92,6 +92,7 @@ def _limits(asked: IngressProfile) -> dict[str, Any]:
         "own_rate": asked.own_rate,
         "own_burst": asked.own_burst,
         "own_streams": asked.own_streams,
+        "read_timeout_s": asked.read_timeout_s,
     }
 
 

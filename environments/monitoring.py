@@ -15,6 +15,7 @@ import yaml
 
 from environments.binaries import ROOT, find_monitoring
 from environments.containers import Container, docker_answers
+from environments.pacing import paced_rules
 from environments.ports import take_port
 from environments.process import Process
 from environments.profile import IMAGES, Profile
@@ -80,8 +81,7 @@ def start_monitoring(profile: Profile, folder: Path, logs: Path, targets: Target
             parts.append(found["alertmanager"][0](arguments, folder, logs / "alertmanager.log"))
             undo.callback(parts[-1].stop)
         rules = RULES if profile.rules is None else ROOT / profile.rules
-        for file in rules.glob("*.yml"):  # copied: a container sees this folder and no other
-            shutil.copy(file, folder)
+        _copy_rules(rules, folder, profile.pace)
         own = {"prometheus": port, "alertmanager": alert_port}
         jobs: Targets = {**targets, **{job: f"127.0.0.1:{at}" for job, at in own.items() if at}}
         stub = profile.exporter.kind == "stub"
@@ -100,6 +100,15 @@ def start_monitoring(profile: Profile, folder: Path, logs: Path, targets: Target
         versions=tuple((name, program[1]) for name, program in found.items() if program),
         note=None if found["alertmanager"] else "no Alertmanager: alerts are evaluated, not delivered",
     )
+
+
+def _copy_rules(rules: Path, folder: Path, pace: float) -> None:
+    """Copied: a container sees this folder and no other."""
+    for file in rules.glob("*.yml"):
+        if pace == 1:
+            shutil.copy(file, folder)
+        else:
+            (folder / file.name).write_text(paced_rules(file.read_text("utf-8"), pace), "utf-8")
 
 
 def _start_receiver(port: int, logs: Path) -> Process:

@@ -82,6 +82,9 @@ class IngressProfile:
     own_rate: Rate = "2000/second"
     own_burst: Annotated[int, Field(ge=0)] = 2000
     own_streams: Annotated[int, Field(ge=1)] = 4096
+    read_timeout_s: Annotated[int, Field(ge=1, le=86400)] = (
+        610  # between two reads: longer than the gateway's
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ class ExporterProfile:
 
     kind: Literal["nvml", "stub", "none"] = "none"
     arguments: tuple[str, ...] = ()  # further flags of the exporter
+    # Started with the exporter's own arguments in its place. The project's own tests plant faults with it.
+    program: tuple[str, ...] = ()
     readings: dict[str, str | float] = field(default_factory=dict)  # of the stub, over those of two A6000s
 
 
@@ -110,6 +115,21 @@ class PortProfile:
     prometheus: Port = 0
     alertmanager: Port = 0
     alert_receiver: Port = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredProfile:
+    """What whoever runs a stack says of it, and nobody can ask it: how it limits its clients."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    limiter_code: Literal[429, 503] = 429  # how it says no above its rate
+    rate: Rate | None = None  # of one address; null: not limited, or not told
+    burst: Annotated[int, Field(ge=0)] | None = None  # that many more at once
+
+    def __post_init__(self) -> None:
+        if self.burst is not None and self.rate is None:
+            raise ValueError("a burst is one above a rate, which is not given")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +160,14 @@ class Profile:
     # Capability -> why it cannot be asked for here, whatever the provider finds.
     lacks: dict[str, str] = field(default_factory=dict)
     rules: Path | None = None  # a folder of rules in the clone that Prometheus gets instead of deploy's
+    pace: Annotated[float, Field(ge=1, le=100)] = 1.0  # how many times faster those rules wait and look back
+    declares: DeclaredProfile | None = None  # of a stack that is attached to
 
     def __post_init__(self) -> None:
         if self.engine is not None and self.model is not None:
             raise ValueError("model belongs to engine, where one is given")
+        if self.declares is not None and self.provider != "attach":
+            raise ValueError("declares is of a stack that is attached to: of one of ours it is known")
         if set(self.images) != set(IMAGES):
             raise ValueError(f"images names {' and '.join(IMAGES)}")
         if self.provider == "local" and self.engine is None:

@@ -91,7 +91,7 @@ def _range(panel: Panel) -> tuple[float, float, bool]:
     factor = panel.scale.factor
     values = [value * factor for curve in panel.curves for value in curve.values]
     limits = [line.value_s * factor for line in panel.limits]
-    median, highest = values[len(values) // 2], max(*values, *limits)
+    median, highest = values[len(values) // 2], max((*values, *limits))
     least = min((value for value in (*values, *limits) if value > 0), default=0.0)
     if least > 0 and median > 0 and highest > _LONG_TAIL * median:
         return least * 0.8, highest * 1.2, True

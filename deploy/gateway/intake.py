@@ -80,6 +80,7 @@ class Intake(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """All of the head."""
         self._end_head()
+        self._require_one_meaning()
         super().on_headers_complete()
         if self.parser.should_upgrade() and self.cycle is not None:
             self.cycle.keep_alive = False  # what follows on this connection may be in another protocol
@@ -114,6 +115,17 @@ class Intake(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Say that this is not HTTP, in the envelope."""
         self._refuse(400, msg)
+
+    def _require_one_meaning(self) -> None:
+        """Refuse what a server beside us might read otherwise, and the parser lets through.
+
+        RFC 9112, 3.2 (two hosts) and 6.1 (a coding that is not understood). A ValueError becomes a 400.
+        """
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise ValueError("more than one Host")
+        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings not in ([], [b"chunked"]):
+            raise ValueError("a transfer coding that is not spoken here")
 
     def _unsupported_upgrade_warning(self) -> None:
         """Nothing: an upgrade may be declined in silence, and a line each would be the client's to write."""

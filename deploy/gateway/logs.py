@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TextIO
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from deploy.gateway.account import Account
+from deploy.gateway.account import Account, Outcome
 
+# What is nobody's wish but a client's or a limit's is no fault of the stack.
+_LEVELS: Mapping[Outcome, int] = {
+    "failed": logging.ERROR,
+    "upstream_error": logging.ERROR,
+    "cut_by_shutdown": logging.WARNING,
+    "shed": logging.WARNING,
+}
 _QUIET = {
     # Said by uvicorn when an answer is cut on purpose; our own line has the reason.
     "ASGI callable returned without completing response.",
@@ -35,8 +43,9 @@ def json_logger(stream: TextIO) -> FilteringBoundLogger:
 
 
 def log_request(log: FilteringBoundLogger, account: Account, duration_s: float) -> None:
-    """The one line of a request."""
-    log.info(
+    """The one line of a request, at the level of how it ended."""
+    log.log(
+        _LEVELS.get(account.outcome, logging.INFO),
         "request",
         request_id=account.request_id,
         method=account.method,

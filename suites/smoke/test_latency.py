@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.claim("minikube-rtx3060")]
 
 
 @pytest.mark.judged("smoke")

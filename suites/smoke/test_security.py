@@ -9,9 +9,12 @@ import time
 import httpx
 import pytest
 
-pytestmark = pytest.mark.smoke
+from instruments.slo.verdict import ObjectiveInconclusive
+
+pytestmark = [pytest.mark.smoke, pytest.mark.claim("minikube-rtx3060", "host-a6000")]
 
 MODELS = "/v1/models"
+GUESSED_WITHIN_S = 2.0
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -183,6 +186,14 @@ async def test_guessing_keys_is_limited(stack):
     ) as client:
         await client.get(MODELS)  # one connection for all: handshakes would slow the guessing down
         guesses = [client.get(MODELS, headers=bearer(f"sk-guess-{n}")) for n in range(60)]
+        began = time.monotonic()
         statuses = [answer.status_code for answer in await asyncio.gather(*guesses)]
+        took_s = time.monotonic() - began
     assert set(statuses) <= {401, 429}
-    assert 429 in statuses, "sixty wrong keys in a row were all looked at"
+    if 429 not in statuses and took_s > GUESSED_WITHIN_S:
+        raise ObjectiveInconclusive(
+            "this machine guesses no faster than a limit may allow",
+            expected=f"sixty guesses within {GUESSED_WITHIN_S:g} s",
+            seen=f"{took_s:.1f} s",
+        )
+    assert 429 in statuses, f"sixty wrong keys in {took_s:.1f} s were all looked at"

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.claim("eks-s3", "host-a6000", "gateway-rtx3090")]
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"

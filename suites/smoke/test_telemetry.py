@@ -7,7 +7,7 @@ import pytest
 
 from instruments.slo.conservation import LAWS
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.claim("eks-s3", "gateway-rtx3090")]
 
 WORKLOADS = ["lone-user", "four-users"]
 

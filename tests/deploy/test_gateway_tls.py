@@ -95,6 +95,19 @@ async def test_tls_1_2_is_refused_by_a_floor_of_1_3(tmp_path: Path, authority: t
             await status_line(running.port, client_speaking(authority, ssl.TLSVersion.TLSv1_2))
 
 
+async def test_a_cipher_of_the_guideline_is_taken_and_any_other_refused(
+    tmp_path: Path, authority: trustme.CA
+) -> None:
+    context = client_speaking(authority, ssl.TLSVersion.TLSv1_2)
+    async with stage(tls=block(tmp_path, authority, "1.2")) as (_, running):
+        context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+        line, _ = await status_line(running.port, context)
+        assert line.startswith(b"HTTP/1.1 200")
+        context.set_ciphers("ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA256:@SECLEVEL=0")
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert handshake failure"):
+            await status_line(running.port, context)
+
+
 async def test_requests_pass_through_tls(tmp_path: Path, authority: trustme.CA) -> None:
     async with stage(tls=block(tmp_path, authority, "1.2")) as (_, running):
         context = client_speaking(authority, ssl.TLSVersion.TLSv1_3)

@@ -169,6 +169,24 @@ async def test_headers_without_an_end_are_refused(monkeypatch: pytest.MonkeyPatc
         assert (await raw_answer(running.port, whole)).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Host: a\r\nHost: b\r\n\r\n",
+        b"Host: a\r\nTransfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Host: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ids=["two-hosts", "two-codings", "an-unknown-coding"],
+)
+async def test_what_two_servers_might_read_differently_ends_the_connection(headers: bytes) -> None:
+    following = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    async with stage() as (upstream, running):
+        answer = await raw_answer(running.port, b"POST /v1/models HTTP/1.1\r\n" + headers + following)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert upstream.requests == []
+
+
 @pytest.mark.parametrize("said", [b"", b"GET /health HTTP/1.1\r\nHost:"])
 async def test_a_client_that_does_not_finish_its_headers_does_not_stay(
     said: bytes, monkeypatch: pytest.MonkeyPatch

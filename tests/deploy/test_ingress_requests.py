@@ -122,6 +122,16 @@ def test_no_log_holds_a_query_string_or_a_key(stage: Ingress) -> None:
         assert "q=hello" not in text
 
 
+@pytest.mark.parametrize("path", ["/v1/sk-in-the-path-77aa", "/v1/x/sk-in-the-path-77aa/y?a=1", "/v1/models"])
+def test_no_log_holds_a_key_that_stands_in_a_path_or_an_id(stage: Ingress, path: str) -> None:
+    claimed = "id-sk-in-the-path-77aa" if path == "/v1/models" else f"named-{len(path)}"
+    answer = stage.client().get(path, headers={"X-Request-Id": claimed})
+    (told,) = sent(answer)["x-request-id"]
+    line = stage.log(told)
+    assert "in-the-path" not in (stage.folder / "access.jsonl").read_text()
+    assert line["path"] in {"/v1/sk-...", "/v1/x/sk-...", "/v1/models"}
+
+
 def test_a_body_up_to_the_bound_passes(stage: Ingress) -> None:
     answer = stage.client().post(CHAT, content=b"x" * BODY_BOUND)
     assert (answer.status_code, answer.json()["length"]) == (200, BODY_BOUND)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from environments.binaries import ROOT
-from environments.profile import Profile, known_profiles, profile_path
+from environments.profile import IngressProfile, Profile, known_profiles, profile_path
 from instruments.catalog import checked, read_yaml
 from instruments.errors import ConfigurationError
 
@@ -196,3 +197,9 @@ def test_the_host_with_two_a6000_serves_what_the_engines_settings_say() -> None:
     assert str(found.weights) == said["model"]["source"]
     assert found.max_model_len == said["model"]["max_model_len"]
     assert found.gpus == said["hardware"]["count"] == said["tensor_parallel"]
+
+
+def test_an_ingress_here_waits_between_two_reads_as_one_on_a_host_does() -> None:
+    said = (ROOT / "deploy" / "ingress" / "nginx" / "settings.py").read_text()
+    (default,) = re.findall(r"^    read_timeout_s: .* = (\d+)", said, re.M)
+    assert IngressProfile().read_timeout_s == int(default)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 
 COMPLETION_TOKENS = re.compile(rb'("completion_tokens"\s*:\s*)(\d+)')
 GENERATION_TOKENS = re.compile(rb"^(vllm:generation_tokens_total(?:\{[^}]*\})? )(\S+)", re.M)
@@ -120,18 +120,3 @@ def slow_histograms(text: bytes) -> bytes:
         return found[0] if b'le="+Inf"' in found[1] else found[1] + b"0.0"
 
     return BOUNDS.sub(emptied, text)
-
-
-# What is done to the text of /metrics.
-METRIC_FAULTS: Mapping[str, Edit] = {
-    "metrics-renamed": renamed_metrics,
-    "counter-lies": lying_counter,
-    "cache-full": full_cache,
-    "prompts-doubled": doubled(PROMPT_TOKENS),
-    "successes-doubled": doubled(SUCCESSES),
-    "first-tokens-doubled": doubled(FIRST_TOKENS),
-    "reasons-swapped": swapped_reasons,
-    "request-stuck": stuck_request,
-    "cache-leaks": leaking_cache,
-    "histograms-slow": slow_histograms,
-}

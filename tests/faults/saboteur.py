@@ -10,43 +10,17 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from . import rewriting
 from .message import PIECE, Head, read_body, read_head
+from .planting import Answer, Asked, planted
 from .rewriting import Edit
 
-FAULTS = (
-    "none",
-    "buffering",
-    "first-token-delay",
-    "token-dropped",
-    "usage-inflated",
-    "no-done",
-    "error-200",
-    "slot-leak",
-    *rewriting.METRIC_FAULTS,
-)
-TEXT_FAULTS = frozenset({"token-dropped", "usage-inflated", "no-done", *rewriting.METRIC_FAULTS})
 HOP_BY_HOP = (b"connection", b"keep-alive", b"proxy-connection")
-CHAT = b"/chat/completions"
 HEAD_LIMIT = 4 * 1024 * 1024  # bytes, as in vLLM
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer on its way to the client. `path` is what was asked for, `body` what is to be delivered."""
-
-    path: bytes
-    head: Head
-    body: AsyncIterator[bytes]
-
-    @property
-    def streamed(self) -> bool:
-        """Whether the body is a stream of server-sent events."""
-        return self.head.get(b"content-type").startswith(b"text/event-stream")
 
 
 class Client:
@@ -88,7 +62,7 @@ class Saboteur:
 
     def __init__(self, host: str, port: int, fault: str, delay_s: float) -> None:
         self._host, self._port = host, port
-        self._fault = fault
+        self._fault = planted(fault)
         self._delay_s = delay_s
         self._leaks: set[asyncio.Task[bool]] = set()
 
@@ -100,7 +74,8 @@ class Saboteur:
                 if head.get(b"expect").lower() == b"100-continue":
                     await client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 body = b"".join([piece async for piece in read_body(client.inbox, head, to_the_end=False)])
-                if not await self._until_gone(client, self._exchange(client, head, body)):
+                asked = Asked(head, body, self._delay_s)
+                if not await self._until_gone(client, self._exchange(client, asked)):
                     break
         except asyncio.IncompleteReadError:
             pass  # it left in the middle of a request
@@ -114,7 +89,7 @@ class Saboteur:
             await asyncio.wait({task, client.gone}, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            if self._fault == "slot-leak":
+            if self._fault.leaks:
                 self._leaks.add(task)
                 task.add_done_callback(self._leaks.discard)
             return False
@@ -123,7 +98,7 @@ class Saboteur:
                 task.cancel()
                 await asyncio.wait({task})
 
-    async def _exchange(self, client: Client, request: Head, body: bytes) -> bool:
+    async def _exchange(self, client: Client, asked: Asked) -> bool:
         try:
             reader, writer = await asyncio.open_connection(self._host, self._port, limit=HEAD_LIMIT)
         except OSError as error:
@@ -132,38 +107,38 @@ class Saboteur:
             await client.write(head + b"Content-Length: %d\r\n\r\n" % len(text) + text)
             return False
         try:
-            writer.write(bytes(self._outgoing(request, body)) + body)
-            return await self._answer(client, request, reader)
+            sent = self._fault.request(asked) if self._fault.request else asked
+            writer.write(bytes(self._outgoing(sent)) + sent.body)
+            return await self._answer(client, asked, reader)
         except (asyncio.IncompleteReadError, ConnectionError):
             client.cut()
             return False
         finally:
             writer.transport.abort()
 
-    def _outgoing(self, request: Head, body: bytes) -> Head:
-        """The request for the upstream: all of its headers but those about its connection and its framing."""
-        head = request.without(*HOP_BY_HOP, b"expect")
-        if self._fault in TEXT_FAULTS:  # a compressed text could not be edited
+    def _outgoing(self, sent: Asked) -> Head:
+        """The head for the upstream: all of the headers but those about the connection and its framing."""
+        head = sent.head.without(*HOP_BY_HOP, b"expect")
+        if self._fault.whole or self._fault.event:  # a compressed text could not be edited
             head = head.without(b"accept-encoding")
-        if request.chunked:
-            head = head.without(b"transfer-encoding").plus(b"Content-Length", b"%d" % len(body))
+        if sent.head.chunked:
+            head = head.without(b"transfer-encoding").plus(b"Content-Length", b"%d" % len(sent.body))
         return head.plus(b"Connection", b"close")
 
-    async def _answer(self, client: Client, request: Head, upstream: asyncio.StreamReader) -> bool:
+    async def _answer(self, client: Client, asked: Asked, upstream: asyncio.StreamReader) -> bool:
         head = await read_head(upstream)
         while head is not None and head.status < 200:
             head = await read_head(upstream)
         if head is None:
             raise asyncio.IncompleteReadError(b"", None)
-        method, target, version = request.start.split(b" ")
+        method, _, version = asked.head.start.split(b" ")
         empty = method == b"HEAD" or head.status in {204, 304}
         body = read_body(upstream, head, to_the_end=True)
-        head = head.without(*HOP_BY_HOP)
-        answer = Answer(target.partition(b"?")[0], head, body)
+        answer = Answer(asked, head.without(*HOP_BY_HOP), body)
         if not empty:
             answer = await self._sabotage(answer)
         lasts = empty or answer.head.chunked or answer.head.get(b"content-length") != b""
-        keep = lasts and version == b"HTTP/1.1" and b"close" not in request.get(b"connection").lower()
+        keep = lasts and version == b"HTTP/1.1" and b"close" not in asked.head.get(b"connection").lower()
         await client.write(bytes(answer.head if keep else answer.head.plus(b"Connection", b"close")))
         if not empty:
             await _deliver(client, answer)
@@ -171,46 +146,16 @@ class Saboteur:
 
     async def _sabotage(self, answer: Answer) -> Answer:
         """Plant the fault, if it is one for this answer."""
-        fault = self._fault
-        if fault == "error-200" and 400 <= answer.head.status < 500:
-            return replace(answer, head=replace(answer.head, start=b"HTTP/1.1 200 OK"))
-        if answer.streamed:
-            return replace(answer, body=self._sabotaged_stream(answer))
-        edit = _text_edit(fault, answer.path)
-        return answer if edit is None else await _edited(answer, edit)
-
-    def _sabotaged_stream(self, answer: Answer) -> AsyncIterator[bytes]:
-        match self._fault:
-            case "buffering":
-                return _held(answer.body)
-            case "first-token-delay" if answer.path.endswith(CHAT):
-                return self._late(answer.body)
-            case "token-dropped":
-                return rewriting.by_event(answer.body, rewriting.without_one_token())
-            case "usage-inflated":
-                return rewriting.by_event(answer.body, rewriting.inflated_usage)
-            case "no-done":
-                return rewriting.by_event(answer.body, rewriting.without_done)
-            case _:
-                return answer.body
-
-    async def _late(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        first = True
-        async for piece in body:
-            if first:
-                await asyncio.sleep(self._delay_s)
-            first = False
-            yield piece
-
-
-def _text_edit(fault: str, path: bytes) -> Edit | None:
-    if path == b"/metrics":
-        return rewriting.METRIC_FAULTS.get(fault)
-    return rewriting.inflated_usage if fault == "usage-inflated" else None
-
-
-async def _held(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield b"".join([piece async for piece in body])
+        fault, asked = self._fault, answer.asked
+        if fault.head:
+            answer = replace(answer, head=fault.head(asked, answer.head))
+        choose = fault.event if answer.streamed else fault.whole
+        edit = choose(asked) if choose else None
+        if edit and answer.streamed:
+            answer = replace(answer, body=rewriting.by_event(answer.body, edit))
+        elif edit:
+            answer = await _edited(answer, edit)
+        return replace(answer, body=fault.timing(answer)) if fault.timing else answer
 
 
 async def _edited(answer: Answer, edit: Edit) -> Answer:
@@ -240,7 +185,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--upstream", type=urlsplit, required=True, help="http://HOST:PORT")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one and prints it")
-    parser.add_argument("--fault", choices=FAULTS, required=True)
+    parser.add_argument("--fault", required=True, help="a name in tests/faults/planted/*.py")
     parser.add_argument("--delay-ms", type=float, default=300.0, help="of first-token-delay")
     return parser.parse_args()
 

@@ -19,7 +19,7 @@ from instruments.telemetry.record import ServerRecord
 from instruments.telemetry.scrape import DirectScrape
 from instruments.workloads.synthetic import SyntheticWorkload
 from tests.deploy.running import AUTH, ROOT, Simulator, simulator
-from tests.faults.rewriting import METRIC_FAULTS
+from tests.faults.planted.metrics import METRIC_FAULTS
 
 WORKLOAD = SyntheticWorkload("load", "", requests_measured=10, requests_warmup=2, users=2, output_tokens=8)
 BOUND_S = 20.0

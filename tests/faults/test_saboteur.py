@@ -11,7 +11,8 @@ import pytest
 
 from tests.deploy.running import AUTH, ROOT, events, simulator
 from tests.faults.browser import BOUND_S, DONE, ROLE, TOKENS, Browser, answered, between, streamed
-from tests.faults.saboteur import FAULTS, Saboteur
+from tests.faults.planted import metrics, streams
+from tests.faults.saboteur import Saboteur
 from tests.faults.upstream import STREAM_HEAD, Pause, chunk, chunked, upstream, whole
 
 
@@ -92,7 +93,7 @@ async def test_without_an_upstream_there_is_a_502_that_says_so() -> None:
 # --- clients that leave ---
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "slot-leak"])
+@pytest.mark.parametrize("fault", [one.name for one in (*streams.FAULTS, *metrics.FAULTS) if not one.leaks])
 async def test_a_client_that_leaves_is_gone_upstream_too(fault: str) -> None:
     never = Pause()
     async with upstream(STREAM_HEAD, chunk(ROLE), never) as up, between(up, fault, delay_s=600) as browser:

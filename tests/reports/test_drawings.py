@@ -56,6 +56,11 @@ def test_a_limit_of_none_at_all_can_be_drawn() -> None:
     assert drawn.limit == drawn.value == 6.0
 
 
+def test_a_load_of_a_single_request_can_be_drawn(summary_of: Summarize) -> None:
+    (panel, *_) = panels(summary_of([answered(0, 10)]), [])
+    assert "<svg" in plot_svg(panel, "p0")
+
+
 def test_a_curve_ends_below_100_percent_by_those_that_failed(summary_of: Summarize) -> None:
     answers = [answered(index, 10 * (index + 1)) for index in range(75)]
     summary = summary_of([*answers, *(failed(75 + index) for index in range(25))])

@@ -1,0 +1,103 @@
+"""python -m tests.mutants: break stacks on purpose, and see which claims find it
+
+Exit codes: 0 every fault was caught, by the right claims alone, and (of all mutants) every claim caught one;
+1 not so; 2 the arguments are wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TextIO
+
+from .claims import claim_functions
+from .mutant import Mutant
+from .roster import chosen
+from .run import Proof, Runner, red_of
+from .session import Sessions
+from .table import PAGE, lines_of, page, uncaught
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prove the chosen mutants, saying what came of each as it ends."""
+    given = _parser().parse_args(arguments)
+    try:
+        mutants = chosen(given.only, given.suite)
+    except LookupError as error:
+        say(f"mutants: {error.args[0]}; try --list", sys.stderr)
+        return 2
+    if given.list:
+        for mutant in mutants:
+            say(f"{mutant.name:<32} {' '.join(mutant.scope)}: {mutant.why}")
+        return 0
+    sessions = Sessions()
+    runner = Runner(sessions, mutants)
+    proofs: list[Proof] = []
+    try:
+        for proof in _proved(runner, mutants, given.jobs):
+            proofs.append(proof)
+            say(f"[{len(proofs)}/{len(mutants)}] " + "\n".join(lines_of(proof)))
+    except KeyboardInterrupt:
+        sessions.stop()
+        say("mutants: interrupted; the stacks are down", sys.stderr)
+        return 130
+    return _concluded(proofs, runner, whole=not (given.only or given.suite), write=given.write)
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """A line, at once."""
+    out = stream or sys.stdout
+    out.write(f"{text}\n")
+    out.flush()
+
+
+def _proved(runner: Runner, mutants: Sequence[Mutant], jobs: int) -> Iterator[Proof]:
+    if jobs == 1:
+        yield from map(runner.prove, mutants)
+        return
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(runner.prove, mutant) for mutant in mutants]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            runner.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _concluded(proofs: Sequence[Proof], runner: Runner, *, whole: bool, write: bool) -> int:
+    bad = [proof.mutant.name for proof in proofs if not proof.holds]
+    bare = uncaught(claim_functions(), proofs) if whole else []
+    control_s = sum(one.seconds for one in runner.controls)
+    seconds = sum(proof.seconds for proof in proofs)
+    say(f"\n{len(proofs)} faults, {len(proofs) - len(bad)} caught by the right claims and no others")
+    say(f"{seconds:.0f} s, and {control_s:.0f} s of unbroken stacks")
+    for name in bad:
+        say(f"  not proved: {name}")
+    broken = [line for control in runner.controls for line in red_of(control)]
+    for line in broken:
+        say(f"  red on the unbroken stack: {line}")
+    for nodeid in bare:
+        say(f"  a claim without a fault: {nodeid}")
+    if write and whole:
+        PAGE.write_text(page(proofs, control_s), encoding="utf-8")
+    return 1 if bad or broken or bare else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants", description=(__doc__ or "").partition(":")[2]
+    )
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these mutants")
+    parser.add_argument("--suite", nargs="+", default=[], metavar="SUITE", help="those of these suites")
+    parser.add_argument("--jobs", type=int, default=1, help="sessions at a time; timings suffer (default: 1)")
+    parser.add_argument("--list", action="store_true", help="only say what there is")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}, when all are run")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Runs mutants: the unbroken stack first, then the broken one, and what the difference proves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .mutant import Mutant
+from .session import Claim, Ran, Sessions, profile_of
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came of one mutant. `seconds` are its own, without those of the unbroken stack."""
+
+    mutant: Mutant
+    seconds: float
+    caught: tuple[Claim, ...] = ()
+    survived: tuple[str, ...] = ()  # parts of `red` and `blind` that no claim shows
+    unexpected: tuple[Claim, ...] = ()
+    fault: str | None = None  # why nothing was proved
+    folder: Path | None = None  # kept where something is wrong
+
+    @property
+    def holds(self) -> bool:
+        """Caught by all that should, and by nothing else."""
+        return not (self.survived or self.unexpected or self.fault)
+
+
+class Runner:
+    """Runs mutants, each unbroken stack once. Safe for threads."""
+
+    def __init__(self, sessions: Sessions, wanted: Iterable[Mutant] = ()) -> None:
+        self._sessions = sessions
+        self._wanted = list(wanted)
+        self._controls: dict[str, Ran] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def prove(self, mutant: Mutant) -> Proof:
+        """One mutant, after its control."""
+        control = self.control(mutant)
+        if control.fault:
+            return Proof(mutant, 0.0, fault=f"the unbroken stack: {control.fault}", folder=control.folder)
+        folder = Path(tempfile.mkdtemp(prefix=f"mutant-{mutant.name}-"))
+        prepared = mutant.prepare(folder) if mutant.prepare else {}
+        fault = {"engine": dict(mutant.engine), "gateway": {"settings": dict(mutant.gateway)}}
+        changes = (mutant.ground, mutant.profile, fault, prepared)
+        profile = profile_of(mutant.name, mutant.kind, *changes)
+        after = ("-p", "tests.mutants.after", "--after", mutant.after) if mutant.after else ()
+        ran = self._sessions.run(folder, profile, mutant.scope, (*mutant.options, *after))
+        proof = judged(mutant, control, ran)
+        if proof.holds:
+            shutil.rmtree(folder, ignore_errors=True)
+        return proof
+
+    def control(self, mutant: Mutant) -> Ran:
+        """The same claims of the unbroken stack, run once for all mutants of the same files."""
+        key = _ground(mutant)
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._controls:
+                scope = _united(one.scope for one in (*self._wanted, mutant) if _ground(one) == key)
+                folder = Path(tempfile.mkdtemp(prefix="mutant-none-"))
+                profile = profile_of("none", mutant.kind, mutant.ground)
+                self._controls[key] = self._sessions.run(folder, profile, scope, mutant.options)
+                if not red_of(self._controls[key]):
+                    shutil.rmtree(folder, ignore_errors=True)
+            return self._controls[key]
+
+    def stop(self) -> None:
+        """End what is under way."""
+        self._sessions.stop()
+
+    @property
+    def controls(self) -> list[Ran]:
+        """The unbroken stacks so far."""
+        return list(self._controls.values())
+
+
+def judged(mutant: Mutant, control: Ran, ran: Ran) -> Proof:
+    """What the broken stack's claims prove, beside those of the unbroken one."""
+    if ran.fault:
+        return Proof(mutant, ran.seconds, fault=ran.fault, folder=ran.folder)
+    # A claim that fails on the unbroken stack too proves nothing, for or against the mutant.
+    anyway = {one.nodeid for one in control.claims if one.red}
+    sound = {one.nodeid for one in control.claims if one.outcome == "passed" or one.undecided}
+    sure = {one.nodeid for one in control.claims if one.outcome == "passed"}
+    red = [one for one in ran.claims if one.red and one.nodeid in sound]
+    dim = [one for one in ran.claims if (one.red or one.undecided) and one.nodeid in sure]
+    expected = (*mutant.red, *mutant.blind, *mutant.also)
+    caught = {one.nodeid: one for one in red if _names(mutant.red, one)}
+    caught |= {one.nodeid: one for one in dim if _names(mutant.blind, one)}
+    survived = [part for part in mutant.red if not any(part in one.nodeid for one in red)]
+    survived += [part for part in mutant.blind if not any(part in one.nodeid for one in dim)]
+    strange = [one for one in ran.claims if one.red and not _names(expected, one)]
+    unexpected = [one for one in strange if one.nodeid not in anyway]
+    return Proof(
+        mutant,
+        ran.seconds,
+        tuple(caught.values()),
+        tuple(survived),
+        tuple(unexpected),
+        folder=ran.folder,
+    )
+
+
+def _names(parts: Iterable[str], claim: Claim) -> bool:
+    return any(part in claim.nodeid for part in parts)
+
+
+def red_of(control: Ran) -> list[str]:
+    """What is wrong with the unbroken stack, a line each."""
+    red = [f"{one.nodeid}: {one.reason}" for one in control.claims if one.red]
+    return [control.fault] if control.fault else red
+
+
+def _ground(mutant: Mutant) -> str:
+    """Equal for mutants that can share a control: the same files, options and ground."""
+    files = sorted({part.partition("::")[0] for part in mutant.scope})
+    asked: list[Any] = [files, mutant.options, mutant.kind, dict(mutant.ground)]
+    return json.dumps(asked, sort_keys=True, default=str)
+
+
+def _united(scopes: Iterable[tuple[str, ...]]) -> list[str]:
+    """All that is in one of them, without the node ids of files that are there as a whole."""
+    parts = dict.fromkeys(part for scope in scopes for part in scope)
+    return [part for part in parts if "::" not in part or part.partition("::")[0] not in parts]
