@@ -118,7 +118,7 @@ def blind(watched, parts):
         watched.settled(40.0)
     unknown = ("EngineNotFound", "GatewayNotFound")
     if watched.wants(*unknown):
-        jobs = {"engine": [], "gateway": []}
+        jobs: dict[str, list[str]] = {"engine": [], "gateway": []}
         with (
             watched.provoked(*unknown) as alerts,
             parts.shown(targets=lambda all_jobs: all_jobs.update(jobs)),

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class Runner:
         changes = (mutant.ground, mutant.profile, fault, prepared)
         profile = profile_of(mutant.name, mutant.kind, *changes)
         after = ("-p", "tests.mutants.after", "--after", mutant.after) if mutant.after else ()
-        ran = self._sessions.run(folder, profile, mutant.scope, (*mutant.options, *after))
+        ran = self._run(folder, profile, mutant.scope, (*mutant.options, *after))
         proof = judged(mutant, control, ran)
         if proof.holds:
             shutil.rmtree(folder, ignore_errors=True)
@@ -70,10 +70,17 @@ class Runner:
                 scope = _united(one.scope for one in (*self._wanted, mutant) if _ground(one) == key)
                 folder = Path(tempfile.mkdtemp(prefix="mutant-none-"))
                 profile = profile_of("none", mutant.kind, mutant.ground)
-                self._controls[key] = self._sessions.run(folder, profile, scope, mutant.options)
+                self._controls[key] = self._run(folder, profile, scope, mutant.options)
                 if not red_of(self._controls[key]):
                     shutil.rmtree(folder, ignore_errors=True)
             return self._controls[key]
+
+    def _run(
+        self, folder: Path, profile: Mapping[str, Any], scope: Sequence[str], options: Sequence[str]
+    ) -> Ran:
+        """A session, and another one where its stack did not stand: a port may have been taken meanwhile."""
+        ran = self._sessions.run(folder, profile, scope, options)
+        return ran if ran.stood else self._sessions.run(folder, profile, scope, options)
 
     def stop(self) -> None:
         """End what is under way."""

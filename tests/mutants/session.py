@@ -60,6 +60,7 @@ class Ran:
     seconds: float
     fault: str | None
     folder: Path
+    stood: bool = True  # whether its stack did
 
 
 def profile_of(name: str, kind: str, *changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +99,9 @@ class Sessions:
         finally:
             self._end(process)
         claims = _claims(folder / "results" / "latest" / "claims.jsonl")
-        return Ran(claims, time.monotonic() - began, _fault(code, claims, output), folder)
+        said = output.read_text(errors="replace")
+        fault = _fault(code, claims, said)
+        return Ran(claims, time.monotonic() - began, fault, folder, stood=NOT_STOOD not in said)
 
     def stop(self) -> None:
         """As Ctrl-C would: each session takes its stack down. None is started after this."""
@@ -157,8 +160,7 @@ def _claims(path: Path) -> tuple[Claim, ...]:
     return tuple(found.values())
 
 
-def _fault(code: int | None, claims: Sequence[Claim], output: Path) -> str | None:
-    said = output.read_text(errors="replace")
+def _fault(code: int | None, claims: Sequence[Claim], said: str) -> str | None:
     if code is None:
         return f"expected the session to end within {SESSION_BOUND_S:g} s; its last words: {_tail(said)}"
     if code not in JUDGED or not claims:

@@ -1,12 +1,14 @@
 """Faults of answers that show beside others alone, for the correctness suite.
 
-Each strikes while at least CROWD requests are under way: whoever asks alone is answered well.
+Each strikes while at least CROWD requests are under way, and a moment longer: whoever asks alone is answered
+well.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
@@ -15,6 +17,7 @@ from tests.faults.planting import Answer, Asked, Planted
 from tests.faults.rewriting import Edit
 
 CROWD = 3
+MOMENT_S = 0.5
 TEXT = re.compile(rb'("(?:content|text)":\s*")((?:[^"\\]|\\.)+)(")')
 
 
@@ -24,14 +27,18 @@ class Crowd:
     def __init__(self) -> None:
         self.inside = 0
         self.last: dict[str, bytes] = {}
+        self._seen_s = float("-inf")
 
     @property
     def dense(self) -> bool:
-        return self.inside >= CROWD
+        """Whether it is one, or was right before."""
+        return time.monotonic() - self._seen_s < MOMENT_S
 
     def enter(self, asked: Asked) -> Asked:
         """For `request`."""
         self.inside += asked.path.endswith(b"/completions")
+        if self.inside >= CROWD:
+            self._seen_s = time.monotonic()
         return asked
 
     async def leave(self, answer: Answer) -> AsyncIterator[bytes]:
