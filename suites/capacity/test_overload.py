@@ -85,7 +85,7 @@ def test_refusals_are_quick(overloaded, bound):
 def test_who_is_let_in_is_served(overloaded, bound):
     """An answer that was begun is whole, and takes no longer than the queue and its own time"""
     served = [one for one in overloaded.summary.records if one.outcome is Outcome.COMPLETED]
-    assert len(served) >= SLOTS + QUEUED, f"{len(served)} were served"
+    assert len(served) >= SLOTS, f"{len(served)} were served"
     assert {one.completion_tokens for one in served} == {overloaded.workload.output_tokens}
     assert max(e2e_of(one) for one in served) <= PATIENCE_S + bound("overload-answer-s")
 

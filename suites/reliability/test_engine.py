@@ -58,6 +58,7 @@ def ordeal(how, lone, endure, parts, bound, scaled_s):
     """The engine is broken once in each way; its claims share what was seen."""
     number, whom, alert = FAULTS[how]
     engine = parts.of(lone, "engine")
+    parts.require_well(lone)
     core = parts.core_of(engine)
     if whom == "core" and core is None:
         pytest.skip("this engine has no core process of its own")
@@ -152,6 +153,7 @@ def test_an_engine_that_is_told_to_stop_lets_its_streams_end(stopped):
 def test_ready_says_when_the_engine_is_away(lone, parts, visitor, bound):
     """/ready says 503 while the engine is stopped, and 200 again when it goes on"""
     client, engine = visitor(on=lone, key=None), parts.of(lone, "engine")
+    parts.require_well(lone)
     engine.signal(signal.SIGSTOP)
     try:
         red = parts.seen(lambda: _ready(client) == 503, bound("reliability-no-within-s"))
