@@ -29,9 +29,7 @@ class Outage:
     lost_in_flight: int
     asked_meanwhile: int  # sent after the instant and before `back_ns`
     lost_meanwhile: Mapping[Outcome, int] = field(default_factory=dict)  # of these, by what became of them
-    refused_after_s: float | None = (
-        None  # the longest that one of these waited for its no, where known
-    )
+    refused_after_s: float | None = None  # the longest that one of these waited for its no, where known
     lost_last_ns: int | None = None  # when the last lost one was sent, in flight at the instant or later
     back_ns: int | None = None
     good_after: int = 0  # completed, of those sent from `back_ns` on

@@ -28,7 +28,7 @@ LOOKS, PAIRS = 6, 7  # looks at most, pairs of one address
 WRONG = f"sk-wrong-{secrets.token_urlsafe(24)}"
 # When what was shown to the gateway is known to Prometheus.
 SCRAPED, SCRAPED_S = 'min(timestamp(up{job="gateway"}))', 30.0
-# Written where the model's name stands: a body is the client's own text, and engines log what they do not know.
+# Written where the model's name stands: a body is the client's own text, and engines log unknown names.
 NAMED = f"sk-named-{secrets.token_urlsafe(24)}"
 WAYS = ["front", pytest.param("gateway", marks=pytest.mark.needs("ingress"))]
 

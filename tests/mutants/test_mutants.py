@@ -6,16 +6,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from environments.binaries import ROOT
+from tests.faults.planting import planted
 
 from . import readme
+from .after import later
 from .claims import claim_functions, suite_files
+from .gateway import patch
 from .mutant import Mutant
 from .roster import all_mutants, chosen
 from .run import Proof, Runner, judged
@@ -40,16 +44,16 @@ def in_scope(mutant: Mutant, nodeid: str) -> bool:
     )
 
 
+def proves(mutant: Mutant, nodeid: str) -> bool:
+    """Whether a claim's function is the only one that is asked, or one that is named as red."""
+    named = [head(part) for part in (*mutant.red, *mutant.blind)]
+    if mutant.scope == (nodeid,) and named:
+        return True
+    return in_scope(mutant, nodeid) and any(name and name in nodeid for name in named)
+
+
 def test_every_claim_is_named_by_a_mutant() -> None:
-    bare = [
-        claim.nodeid
-        for claim in CLAIMS
-        if not any(
-            in_scope(mutant, claim.nodeid) and any(head(part) in claim.nodeid for part in proving)
-            for mutant in MUTANTS
-            if (proving := [part for part in (*mutant.red, *mutant.blind) if head(part)])
-        )
-    ]
+    bare = [claim.nodeid for claim in CLAIMS if not any(proves(one, claim.nodeid) for one in MUTANTS)]
     assert not bare
 
 
@@ -69,6 +73,26 @@ def test_what_a_mutant_names_is_there(mutant: Mutant) -> None:
     for part in (*mutant.red, *mutant.blind, *mutant.also):
         # Of "parameter-value]" only a run can tell to which claim it belongs.
         assert "[" not in part or any(head(part) in nodeid for nodeid in asked), part
+
+
+def commands(given: Any) -> Iterator[list[str]]:
+    """Every list of texts that a mutant lays over a profile."""
+    if isinstance(given, Mapping):
+        for value in given.values():
+            yield from commands(value)
+    elif isinstance(given, list | tuple) and all(isinstance(one, str) for one in given):
+        yield list(given)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_what_a_mutant_plants_is_there(mutant: Mutant) -> None:
+    for command in [*commands(mutant.engine), *commands(mutant.profile)]:
+        if "--fault" in command:
+            name = command[command.index("--fault") + 1]
+            # LookupError where it is not there.
+            _ = planted(name) if "tests.faults.saboteur" in command else patch(name)
+    if mutant.after:
+        later(mutant.after)
 
 
 def test_the_page_lists_every_claim() -> None:
