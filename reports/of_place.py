@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from instruments.slo.conservation import OVERHEAD_BUDGET_S
 from reports import wording
 from reports.model import SessionReport
@@ -14,7 +16,7 @@ def changes(report: SessionReport) -> list[str]:
     """
     session, said = report.session, []
     if report.objectives_from is None:
-        said += [f"not judged here: {one['id']}: {one['why']}" for one in session.left_out]
+        said += [f"not judged here: {words}" for words in by_reason(session.left_out)]
         said += [
             f"limit of this place: {name} {_limit(report, name, both['here'])}, "
             f"in the catalog {_limit(report, name, both['catalog'])}"
@@ -28,6 +30,14 @@ def changes(report: SessionReport) -> list[str]:
             f"loads and waits of the suites beyond smoke: {session.duration_scale:g} times the catalog's"
         )
     return said
+
+
+def by_reason(left_out: Iterable[Mapping[str, str]]) -> list[str]:
+    """A line for each reason why objectives are not judged at a place: which they are, and the reason."""
+    named: dict[str, list[str]] = {}
+    for one in left_out:
+        named.setdefault(one["why"], []).append(one["id"])
+    return [f"{', '.join(ids)}: {why}" for why, ids in named.items()]
 
 
 def _limit(report: SessionReport, name: str, limit: float) -> str:

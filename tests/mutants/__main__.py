@@ -7,6 +7,7 @@ Exit codes: 0 every fault was caught, by the right claims alone, and (of all mut
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for mutant in mutants:
             say(f"{mutant.name:<32} {' '.join(mutant.scope)}: {mutant.why}")
         return 0
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job is born deaf to the first
+        signal.signal(number, signal.default_int_handler)
     sessions = Sessions()
     runner = Runner(sessions, mutants)
     proofs: list[Proof] = []

@@ -28,6 +28,7 @@ SIMULATOR: Mapping[str, Any] = {
 }
 SESSION_BOUND_S = 900.0
 END_BOUND_S = 60.0
+ENDS = signal.SIGTERM  # a session ends with it as with Ctrl-C, which a shell's background job is deaf to
 JUDGED = (0, 1, 10, 11, 12)  # exit codes of a session that ran to its end
 # How fixtures.reporting begins the reason of a claim that nothing could be said of …
 INCONCLUSIVE = "INCONCLUSIVE"
@@ -109,7 +110,7 @@ class Sessions:
             self._stopped = True
             running = list(self._running)
         for process in running:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(ENDS)
         for process in running:
             self._end(process)
 
@@ -132,7 +133,7 @@ class Sessions:
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(ENDS)
             try:
                 process.wait(END_BOUND_S)
             except subprocess.TimeoutExpired:  # its wardens take the stack down without it
