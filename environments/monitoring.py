@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +91,8 @@ def start_monitoring(profile: Profile, folder: Path, logs: Path, targets: Target
         )
         arguments = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'prometheus'}"]
         arguments += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+        # What was lost on its way to Alertmanager is said again: a minute of the rules' own time later.
+        arguments.append(f"--rules.alert.resend-delay={max(1, math.ceil(60 / profile.pace))}s")
         parts.append(found["prometheus"][0](arguments, folder, logs / "prometheus.log"))
         undo.pop_all()
     return Monitoring(

@@ -9,6 +9,7 @@ Costs: 15 s.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -21,11 +22,16 @@ CANARIES = 6
 GREEDY = {"temperature": 0, "seed": None}
 
 
-def texts(crowd: Any) -> list[str]:
-    """What the canaries say now, one after the other: each greedy, then each with its seed."""
-    replies = [crowd.asked(one, **kind) for kind in (GREEDY, {}) for one in crowd.questions[:CANARIES]]
-    assert [reply.status for reply in replies] == [200] * len(replies)
-    return [reply.text for reply in replies]
+def said(crowd: Any) -> list[tuple[str, int, int]]:
+    """What the canaries say, one after the other, and when each was asked and answered (monotonic, ns)."""
+    found = []
+    for kind in (GREEDY, {}):
+        for one in crowd.questions[:CANARIES]:
+            began_ns = time.monotonic_ns()
+            reply = crowd.asked(one, **kind)
+            assert reply.status == 200, reply.body
+            found.append((reply.text, began_ns, time.monotonic_ns()))
+    return found
 
 
 def agreement(found: list[str], expected: list[str]) -> float:
@@ -35,22 +41,31 @@ def agreement(found: list[str], expected: list[str]) -> float:
 
 def test_load_does_not_change_what_is_said(crowd, stack, load_beside, bound):
     """A question has the same answer before, during and after load, greedy or with its seed"""
-    before, during = texts(crowd), []
+    expected, rounds = [text for text, _, _ in said(crowd)], []
     with load_beside(stack, "beside-canaries", name="correctness.canaries") as going:
         while not going.ended:
-            during.append(texts(crowd))
-    beside = during[:-1]  # the last round may have outlasted the load
+            rounds.append(said(crowd))
+    window = going.result().run.window
+    # Only those count that were asked and answered while all users were at work.
+    beside = [
+        (text, same)
+        for one in rounds
+        for (text, began_ns, ended_ns), same in zip(one, expected, strict=True)
+        if window.start_ns <= began_ns and ended_ns <= window.end_ns
+    ]
     if not beside:
         raise ObjectiveInconclusive(
-            "no round of canaries was answered while the load went on", hint="a larger --duration-scale"
+            "no canary was asked and answered while the load went on",
+            seen=f"{len(rounds)} rounds, {window.duration_s:.1f} s of load",
+            hint="a larger --duration-scale",
         )
-    least = bound("canary-agreement")
-    shares = {
-        "during": agreement([text for one in beside for text in one], before * len(beside)),
-        "after": agreement(texts(crowd), before),
+    found = {
+        "during": agreement([text for text, _ in beside], [same for _, same in beside]),
+        "after": agreement([text for text, _, _ in said(crowd)], expected),
     }
-    changed = {when: share for when, share in shares.items() if share < least}
-    assert not changed, f"expected {least:.0%} of {len(before)} answers a round unchanged; seen {shares}"
+    least = bound("canary-agreement")
+    changed = [when for when, share in found.items() if share < least]
+    assert not changed, f"expected {least:.0%} unchanged of {len(beside)} during and after; seen {found}"
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"], ids=["chat", "completions"])

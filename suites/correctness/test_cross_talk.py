@@ -48,6 +48,7 @@ def test_each_prompt_is_counted_as_its_own(crowd, stream):
     prompts = [f"Tell me of so many stones: {'stone ' * place}" for place in range(len(crowd.questions))]
     asks = [lambda prompt=prompt: crowd.say(prompt, stream=stream, max_tokens=4) for prompt in prompts]
     found = crowd.at_once(*asks)
+    assert Counter(reply.status for reply in found) == {200: len(found)}
     alone = [crowd.say(prompt, stream=stream, max_tokens=4) for prompt in prompts[::8]]
     counts = [reply.usage["prompt_tokens"] for reply in found]
     assert counts[::8] == [reply.usage["prompt_tokens"] for reply in alone]
@@ -59,6 +60,7 @@ def test_each_prompt_is_counted_as_its_own(crowd, stream):
 def test_every_event_is_of_its_own_request(crowd):
     """Each event of a stream carries the id of its request, which the answer's header says, and no other"""
     found = crowd.all_at_once(stream=True)
+    assert Counter(reply.status for reply in found) == {200: len(found)}
     named = [reply.headers["x-request-id"] for reply in found]
     assert len(set(named)) == len(named)
     strange = [

@@ -35,7 +35,8 @@ def test_each_gets_the_length_it_asked_for(crowd, stream):
             for one, length in zip(crowd.questions, lengths, strict=True)
         )
     )
-    assert [reply.usage.get("completion_tokens") for reply in found] == lengths
+    assert Counter(reply.status for reply in found) == {200: len(found)}
+    assert [reply.usage["completion_tokens"] for reply in found] == lengths
     assert Counter(reply.finish_reason for reply in found) == {"length": len(found)}
 
 
@@ -66,6 +67,7 @@ def test_each_token_has_its_log_probability(crowd, samples, stream):
     """Asked for, every token comes with its log probability: as many as usage says, streamed or not"""
     crowd.alone(crowd.questions[0], logprobs=True, top_logprobs=1, stream=stream)  # some engines compile now
     found = crowd.all_at_once(logprobs=True, top_logprobs=1, stream=stream)
+    assert Counter(reply.status for reply in found) == {200: len(found)}
     for reply in found:
         parts = [one["choices"][0] for one in (reply.events or (reply.document,)) if one.get("choices")]
         tokens = [token for part in parts for token in (part.get("logprobs") or {}).get("content") or []]

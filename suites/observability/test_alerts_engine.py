@@ -8,8 +8,11 @@ Bounds: `alert-*` beyond the rule's own waits. Needs: a stage, Prometheus, Alert
 
 from __future__ import annotations
 
+import re
+import time
 from contextlib import ExitStack
 
+import httpx
 import pytest
 
 from suites.observability.provocations import CROWDED, PACE
@@ -88,6 +91,7 @@ def hang(on, watched, parts, crowd_on):
                 cause.enter_context(parts.shown(dictated={"engine": DICTATED}))
             else:
                 cause.enter_context(crowd_on(on, users=4, tokens=1000))
+                until_busy(on)
                 cause.enter_context(parts.halted("engine", "EngineCore"))
             alerts.wait(LASTS_S)
         watched.settled(30.0)
@@ -95,6 +99,18 @@ def hang(on, watched, parts, crowd_on):
         with watched.provoked("EngineDown", "NoReplica") as alerts, parts.halted("engine"):
             alerts.wait(LASTS_S)
         watched.settled(30.0)
+
+
+def until_busy(on, bound_s=20.0):
+    """Wait until requests run: an engine that has none to run is not stuck."""
+    ends_s = time.monotonic() + bound_s
+    while True:
+        page = httpx.get(f"{on.engine_url}/metrics", trust_env=False, timeout=5.0).text
+        running = re.findall(r"^vllm:num_requests_running{.*} (\S+)$", page, flags=re.MULTILINE)
+        if any(float(one) > 0 for one in running):
+            return
+        assert time.monotonic() < ends_s, f"no request runs {bound_s:g} s after four users asked: {running}"
+        time.sleep(0.05)
 
 
 def test_nothing_fires_under_a_healthy_load(crowded):

@@ -40,12 +40,6 @@ def tokenizer_open(asked: Asked, head: Head) -> Head:
     return replace(head, start=b"HTTP/1.1 200 OK") if asked.path == b"/tokenize" else head
 
 
-def busy_to_prometheus(asked: Asked, head: Head) -> Head:
-    """An engine whose metrics everybody can read but Prometheus."""
-    scraped = asked.path == b"/metrics" and asked.head.get(b"user-agent").startswith(b"Prometheus/")
-    return replace(head, start=b"HTTP/1.1 503 Service Unavailable") if scraped else head
-
-
 FAULTS = [
     Planted("none"),
     Planted("buffering", timing=held),
@@ -61,5 +55,4 @@ FAULTS = [
     Planted("slot-leak", leaks=True),
     Planted("tokenizer-open", head=tokenizer_open),
     Planted("models-unlisted", whole=at(b"/v1/models", lambda text: text.replace(b'"id"', b'"name"'))),
-    Planted("prometheus-refused", head=busy_to_prometheus),
 ]

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 import trustme
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
-from deploy.gateway import envelope, health, keys, tls
+from deploy.gateway import envelope, health, keys, metrics, tls
 from tests.mutants.gateway import Patch
 
 
@@ -36,6 +36,20 @@ def fall_ill() -> None:
         return "planted" if told.is_set() else None
 
     health.Readiness.reason_against = ill  # type: ignore[method-assign]
+
+
+def lose_metrics() -> None:
+    """From a signal on the metrics' port answers 503."""
+    told = _told()
+    honest = metrics.MetricsPage.__call__
+
+    async def gone(self: metrics.MetricsPage, scope: Scope, receive: Receive, send: Send) -> None:
+        if told.is_set():
+            await envelope.send_error(send, 503, "planted")
+        else:
+            await honest(self, scope, receive, send)
+
+    metrics.MetricsPage.__call__ = gone  # type: ignore[method-assign]
 
 
 def without_scheme(name: bytes) -> Callable[[], None]:
@@ -123,6 +137,7 @@ def _told() -> threading.Event:
 PATCHES: dict[str, Patch] = {
     "refused-bodies-200": hide_refused_bodies,
     "falls-ill": fall_ill,
+    "metrics-gone": lose_metrics,
     "bearer-not-read": without_scheme(b"authorization"),
     "x-api-key-not-read": without_scheme(b"x-api-key"),
     "certificate-changed": change_certificate,
