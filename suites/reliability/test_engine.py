@@ -35,7 +35,7 @@ SHAPE = {
 # What is done to which process, and the alert that must come of it.
 # GatewayErrors looks back for a while: first what must raise it, then what raises it too.
 FAULTS = {
-    "core-hung": (signal.SIGSTOP, "core", "GatewayErrors"),
+    "core-hung": (signal.SIGSTOP, "core", "StreamsBreak"),
     "hung": (signal.SIGSTOP, "engine", "EngineDown"),
     "killed": (signal.SIGKILL, "engine", "EngineDown"),
     "core-killed": (signal.SIGKILL, "core", "EngineDown"),
