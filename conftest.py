@@ -4,6 +4,7 @@ pytest_plugins = [
     "fixtures.options",
     "fixtures.markers",
     "fixtures.session",
+    "fixtures.defined",
     "fixtures.calibration",
     "fixtures.scale",
     "fixtures.load",
