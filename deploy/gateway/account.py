@@ -32,6 +32,7 @@ RetryReason = Literal[
     "unsent",  # the connection was lost while a part of the request still lay here
     "idempotent",  # the connection was lost before any answer, of a request that may be asked twice
     "overloaded",  # the replica refused at its admission limit
+    "ending",  # the replica is shutting down, and begins nothing any more
 ]
 ShedReason = Literal["queue_full", "queue_timeout", "draining", "no_replica"]
 LimitScope = Literal["client", "anonymous", "key", "key_tokens"]

@@ -49,6 +49,7 @@ _RETRIED: dict[RetryReason, UpstreamError] = {
     "unsent": "disconnected",
     "idempotent": "disconnected",
     "overloaded": "status_5xx",
+    "ending": "status_5xx",
 }
 
 

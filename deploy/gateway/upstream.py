@@ -21,10 +21,14 @@ from deploy.gateway.upstream_settings import Upstream as UpstreamSettings
 from deploy.gateway.wire import Head, ReplicaFailed, Wire
 
 NOT_IMPLEMENTED = 501  # what vLLM answers to a request for what this model cannot
+FAILED = 500
 OVERLOADED = 503
 REFUSAL_BOUND_BYTES = 65_536
 # vLLM's admission limit says this before it begins; the 503 of a generation that had begun has another type.
 REFUSED_TYPE = "Service Unavailable"
+# What vLLM 0.32 says between SIGTERM and its end, once what it ran is done: the pool that reads prompts is
+# closed, so that a request is turned away before it is begun.
+ENDING = "cannot schedule new futures after shutdown"
 
 _QUERY = re.compile(rb"[\x21-\x7e]*")
 
@@ -60,18 +64,24 @@ class Answer:
         self.replica.heard += 1
         return chunk
 
-    async def is_refusal(self) -> bool:
-        """Whether the replica says that it did not begin. Reads ahead; `read` still gives the whole body."""
-        if self.status != OVERLOADED or self.is_stream:
-            return False
+    async def refusal(self) -> RetryReason | None:
+        """Why the replica says that it did not begin; None where it does not say that.
+
+        Reads ahead; `read` still gives the whole body.
+        """
+        if self.status not in (OVERLOADED, FAILED) or self.is_stream:
+            return None
         body = b""
         while len(body) <= REFUSAL_BOUND_BYTES and (chunk := await self.read()):
             body += chunk
         self._read_ahead = body
         try:
-            return bool(json.loads(body)["error"]["type"] == REFUSED_TYPE)
+            error = json.loads(body)["error"]
+            told = error["type"] if self.status == OVERLOADED else error["message"]
         except (ValueError, TypeError, KeyError):
-            return False
+            return None
+        refused: dict[object, RetryReason] = {REFUSED_TYPE: "overloaded", ENDING: "ending"}
+        return refused.get(told) if isinstance(told, str) else None
 
     def close(self) -> None:
         """Give the connection back."""
@@ -108,9 +118,10 @@ class Upstream:
 
         Another replica is tried, `retries` times at most and none twice, when this one cannot have begun:
         no connection was made; or it was lost while a part of the request was still here (a replica begins
-        with a whole body only); or the replica refused at its admission limit. A request that changes nothing
-        (GET) may also be asked again when no answer came. A POST that was wholly sent may not: whether the
-        replica had begun cannot be known, and a second generation costs a GPU and may be billed.
+        with a whole body only); or the replica refused at its admission limit, or because it is ending. A
+        request that changes nothing (GET) may also be asked again when no answer came. A POST that was wholly
+        sent may not: whether the replica had begun cannot be known, and a second generation costs a GPU and
+        may be billed.
         """
         if _QUERY.fullmatch(query) is None:
             raise QueryRefused
@@ -122,9 +133,10 @@ class Upstream:
             account.replica = replica.url
             try:
                 answer = await self._put(replica, account.method, target, rest)
-                if not await self._may_leave(answer, tried):
+                refused = await self._left_for(answer, tried)
+                if refused is None:
                     return answer
-                account.retries.append("overloaded")
+                account.retries.append(refused)
             except ReplicaFailed as failure:
                 self._note(replica, failure)
                 reason = _safe_reason(failure, account.method)
@@ -145,21 +157,29 @@ class Upstream:
     def _may_try_another(self, tried: list[Replica], healthy: bool = False) -> bool:
         return len(tried) <= self._retries and self.replicas.has_other(tried, healthy)
 
-    async def _may_leave(self, answer: Answer, tried: list[Replica]) -> bool:
-        """Whether this replica refused and another one can be asked; its answer is then closed."""
-        # A plain "no, later" is worth more to a client than a wait for one that may hang.
-        if answer.status != OVERLOADED or not self._may_try_another(tried, healthy=True):
-            return False
-        leave = False
+    async def _left_for(self, answer: Answer, tried: list[Replica]) -> RetryReason | None:
+        """Why this replica's answer is left for another's, and closed; None where it is the client's.
+
+        One that is ending is left in any case: where nobody else is, "no engine is ready" is the truth.
+        """
         try:
-            # Asked again afterwards: the others' health may change while the refusal is read.
-            leave = await answer.is_refusal() and self._may_try_another(tried, healthy=True)
+            # Nothing is read ahead of an answer that nobody could be asked for instead.
+            others = answer.status == FAILED or self._may_try_another(tried, healthy=True)
+            refused = await answer.refusal() if others else None
+            # A plain "no, later" is worth more to a client than a wait for one that may hang. Asked again
+            # afterwards: the others' health may change while the refusal is read.
+            if refused == "overloaded" and not self._may_try_another(tried, healthy=True):
+                refused = None
         except BaseException:
             answer.close()
             raise
-        if leave:
+        if refused is not None:
             answer.close()
-        return leave
+        if refused == "ending":
+            self.replicas.unreachable(answer.replica)
+            if not self._may_try_another(tried):
+                raise NoReplica
+        return refused
 
     async def _put(self, replica: Replica, method: str, target: bytes, rest: bytes) -> Answer:
         replica.in_flight += 1

@@ -27,6 +27,7 @@ from tests.deploy.gateway_stage import (
 
 SELDOM = {"every_s": 60}
 BUSY = b'{"error":{"message":"busy","type":"Service Unavailable","param":null,"code":503}}'
+ENDING = b'{"error":{"message":"cannot schedule new futures after shutdown","type":"InternalServerError"}}'
 # What vLLM says of a generation that had begun and was given up.
 GIVEN_UP = b'{"error":{"message":"retry","type":"ServiceUnavailableError","param":null,"code":503}}'
 
@@ -57,6 +58,8 @@ async def never(request: Request, reply: Reply) -> None:
         (cut_in_the_stream, 200),
         (never, 504),
         (saying(500, b"{}"), 500),
+        (saying(500, b'{"error":{"message":"out of memory"}}'), 500),
+        (saying(500, b'{"error":{"message":["a list"]}}'), 500),
         (saying(503, GIVEN_UP), 503),
         (saying(503, b"not JSON"), 503),
         (saying(429, BUSY), 429),
@@ -94,6 +97,25 @@ async def test_a_refusal_at_the_admission_limit_goes_to_another_replica() -> Non
         assert retried == len(upstreams[0].requests) > 0
         assert await running.metric("gateway_upstream_errors_total", kind="status_5xx") == retried
         assert len(upstreams[1].requests) == 4
+
+
+async def test_a_replica_that_is_ending_is_left_for_another_and_then_alone() -> None:
+    """Twice told so is as good as two failed checks: after that nobody is sent there."""
+    async with fleet(2, {"health": SELDOM}) as (upstreams, running):
+        upstreams[0].script = saying(500, ENDING)
+        for _ in range(6):
+            assert (await running.client.post(CHAT, headers=AUTHORIZED, json={})).status_code == 200
+        assert len(upstreams[0].requests) == 2
+        assert await running.metric("gateway_upstream_retries_total", reason="ending") == 2
+        assert await running.metric("gateway_upstream_healthy", replica=upstreams[0].url) == 0
+
+
+async def test_where_the_only_replica_is_ending_no_engine_is_ready() -> None:
+    async with fleet(1, {"health": SELDOM}) as (upstreams, running):
+        upstreams[0].script = saying(500, ENDING)
+        response = await running.client.post(CHAT, headers=AUTHORIZED, json={})
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert len(upstreams[0].requests) == 1
 
 
 @pytest.mark.parametrize(("retries", "asked"), [(0, 1), (1, 2), (2, 3), (9, 4)])
