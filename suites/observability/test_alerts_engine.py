@@ -54,7 +54,7 @@ def crowded(once, stage, watch, planted, crowd_on, scaled_s):
     def tell():
         on = stage("crowded", engine=SHAPE, ingress=None, exporter={"kind": "none"}, pace=PACE)
         watched = watch(on)
-        watched.calm(20.0)
+        watched.calm(60.0)
         with crowd_on(on, users=4, tokens=64):
             control = watched.quiet(scaled_s(120.0, 12.0))
         overload(on, watched, crowd_on)

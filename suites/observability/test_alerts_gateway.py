@@ -53,7 +53,7 @@ def failing(once, stage, watch, planted, crowd_on, storage):
             "failing", engine=ENGINE, gateway=gateway, ingress=None, exporter={"kind": "none"}, pace=PACE
         )
         watched = watch(on)
-        watched.calm(20.0)
+        watched.calm(60.0)
         control = watched.quiet(5.0)
         fail(on, watched, planted(on), crowd_on, limits)
         return watched.followed, control

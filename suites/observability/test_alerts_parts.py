@@ -65,7 +65,7 @@ def troubled(once, stage, watch, planted):
         exporter = {"kind": "stub", "readings": CALM}
         on = stage("troubled", engine=ENGINE, ingress=None, exporter=exporter, pace=PACE)
         watched, parts = watch(on), planted(on)
-        watched.calm(20.0)
+        watched.calm(60.0)
         control = watched.quiet(10.0)
         trouble(watched, parts)
         blind(watched, parts)
