@@ -15,7 +15,8 @@ from typing import TextIO
 
 from .claims import claim_functions
 from .mutant import Mutant
-from .roster import chosen
+from .proofs import Kept, keep, kept, stale
+from .roster import all_mutants, chosen
 from .run import Proof, Runner, red_of
 from .session import Sessions
 from .table import PAGE, lines_of, page, uncaught
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         mutants = chosen(given.only, given.suite)
+        mutants = [one for one in mutants if not given.stale or stale(one, kept())]
     except LookupError as error:
         say(f"mutants: {error.args[0]}; try --list", sys.stderr)
         return 2
@@ -42,11 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for proof in _proved(runner, mutants, given.jobs):
             proofs.append(proof)
             say(f"[{len(proofs)}/{len(mutants)}] " + "\n".join(lines_of(proof)))
+            if given.write:
+                write(keep(proof))
     except KeyboardInterrupt:
         sessions.stop()
         say("mutants: interrupted; the stacks are down", sys.stderr)
         return 130
-    return _concluded(proofs, runner, whole=not (given.only or given.suite), write=given.write)
+    return _concluded(proofs, runner, whole=not (given.only or given.suite or given.stale))
+
+
+def write(found: Kept) -> None:
+    """The page, of all that is kept."""
+    known = all_mutants()
+    again = [mutant.name for mutant in known if stale(mutant, found)]
+    PAGE.write_text(page(found, {one.name: one.why for one in known}, again), encoding="utf-8")
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
@@ -71,7 +82,7 @@ def _proved(runner: Runner, mutants: Sequence[Mutant], jobs: int) -> Iterator[Pr
             raise
 
 
-def _concluded(proofs: Sequence[Proof], runner: Runner, *, whole: bool, write: bool) -> int:
+def _concluded(proofs: Sequence[Proof], runner: Runner, *, whole: bool) -> int:
     bad = [proof.mutant.name for proof in proofs if not proof.holds]
     bare = uncaught(claim_functions(), proofs) if whole else []
     control_s = sum(one.seconds for one in runner.controls)
@@ -85,8 +96,6 @@ def _concluded(proofs: Sequence[Proof], runner: Runner, *, whole: bool, write: b
         say(f"  red on the unbroken stack: {line}")
     for nodeid in bare:
         say(f"  a claim without a fault: {nodeid}")
-    if write and whole:
-        PAGE.write_text(page(proofs, control_s), encoding="utf-8")
     return 1 if bad or broken or bare else 0
 
 
@@ -98,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--suite", nargs="+", default=[], metavar="SUITE", help="those of these suites")
     parser.add_argument("--jobs", type=int, default=1, help="sessions at a time; timings suffer (default: 1)")
     parser.add_argument("--list", action="store_true", help="only say what there is")
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}, when all are run")
+    parser.add_argument("--write", action="store_true", help=f"keep what is proved, and write {PAGE.name}")
+    parser.add_argument("--stale", action="store_true", help="those that nothing is kept of, or old claims")
     return parser
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .claims import ClaimFunction
 from .run import Proof
@@ -15,9 +16,9 @@ REASON_CHARACTERS = 110
 HEAD = """\
 # Claim × fault
 
-Written by `make mutants ARGS=--write`. Each row is a stack that was broken on purpose and a claim that found
-it, with the first line of its failure; ×n, it did for n of its parameters. The same claims were green on the
-unbroken stack, and no other claim of their files turned red.
+Written by `make mutants ARGS=--write`, fault by fault as they are proved. Each row is a stack that was broken
+on purpose and a claim that found it, with the first line of its failure; ×n, it did for n of its parameters.
+The same claims were green on the unbroken stack, and no other claim of their files turned red.
 """.splitlines()
 
 
@@ -54,23 +55,23 @@ def by_function(claims: Sequence[Claim]) -> dict[str, list[Claim]]:
     return found
 
 
-def page(proofs: Sequence[Proof], control_s: float) -> str:
-    """The page: a table a suite, sorted, without a date: what changes in it has changed."""
+def page(found: Mapping[str, Mapping[str, Any]], whys: Mapping[str, str], again: Sequence[str]) -> str:
+    """The page: a table a file of claims, sorted, without a date: what changes in it has changed.
+
+    `found` is what `proofs` keeps, `whys` what each mutant plants, `again` those that are to be run again.
+    """
     rows: dict[str, list[str]] = defaultdict(list)
-    for proof in proofs:
-        for name, claims in by_function(proof.caught).items():
-            path, _, function = name.partition("::")
-            how = "INCONCLUSIVE: " if all(one.undecided for one in claims) else ""
-            cells = [
-                f"`{function.removeprefix('test_')}`" + (f" ×{len(claims)}" if len(claims) > 1 else ""),
-                f"`{proof.mutant.name}`: {proof.mutant.why}",
-                how + shortened(claims[0].reason),
-            ]
-            rows[path].append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-    total_s = sum(proof.seconds for proof in proofs)
-    functions = len({name for proof in proofs for name in by_function(proof.caught)})
-    ran = f"{total_s / 60:.0f} min, and {control_s / 60:.0f} min of unbroken stacks before them"
-    text = [*HEAD, "", f"{len(proofs)} faults, {functions} claims, {ran}."]
+    current = {name: one for name, one in found.items() if name in whys and name not in again}
+    for name, proof in current.items():
+        for caught in proof["caught"]:
+            path, _, function = caught["claim"].partition("::")
+            times = f" ×{caught['times']}" if caught["times"] > 1 else ""
+            how = "INCONCLUSIVE: " if caught["undecided"] else ""
+            cells = [f"`{function.removeprefix('test_')}`{times}", f"`{name}`: {whys[name]}"]
+            rows[path].append("| " + " | ".join(map(_cell, [*cells, how + caught["reason"]])) + " |")
+    claims = {caught["claim"] for proof in current.values() for caught in proof["caught"]}
+    took_s = sum(proof["seconds"] for proof in current.values())
+    text = [*HEAD, "", f"{len(current)} of {len(whys)} faults, {len(claims)} claims, {took_s / 60:.0f} min."]
     for path in sorted(rows):
         text += [
             "",
@@ -80,6 +81,15 @@ def page(proofs: Sequence[Proof], control_s: float) -> str:
             "|---|---|---|",
         ]
         text += sorted(rows[path])
+    if again:
+        text += [
+            "",
+            "## Not in this table",
+            "",
+            "To be run, or to be run again since their claims changed:",
+            "",
+        ]
+        text += [f"- `{name}`: {whys[name]}" for name in sorted(again)]
     return "\n".join(text) + "\n"
 
 

@@ -21,6 +21,7 @@ from .after import later
 from .claims import claim_functions, suite_files
 from .gateway import patch
 from .mutant import Mutant
+from .proofs import keep, kept
 from .roster import all_mutants, chosen
 from .run import Proof, Runner, judged
 from .session import Claim, Ran, Sessions
@@ -179,12 +180,18 @@ def test_a_claim_that_nobody_named_is_unexpected_unless_it_says_nothing() -> Non
     assert proved(green, [bad, claim("test_b", "failed", NO_WORD)], "test_a").holds
 
 
-def test_the_page_has_a_row_a_claim_and_a_fault() -> None:
+def test_the_page_has_a_row_a_claim_and_a_fault(tmp_path: Path) -> None:
     found = proved(
         [claim("test_a[1]"), claim("test_a[2]")],
         [claim("test_a[1]", "failed", "x | y"), claim("test_a[2]", "failed", "z")],
         "test_a",
     )
-    assert "| `a` ×2 | `m`: w | x \\| y |" in page([found], 60.0).splitlines()
+    name = found.mutant.name
+    kept_now = keep(found, tmp_path / "proofs.json")
+    assert kept(tmp_path / "proofs.json") == kept_now
+    lines = page(kept_now, {name: found.mutant.why}, []).splitlines()
+    assert "| `a` ×2 | `m`: w | x \\| y |" in lines
+    assert "| `a` ×2 | `m`: w | x \\| y |" not in page(kept_now, {name: "w"}, [name]).splitlines()
+    assert keep(replace(found, survived=("test_a",)), tmp_path / "proofs.json") == {}
     functions = [one for one in CLAIMS if "smoke" in one.path][:1]
     assert uncaught(functions, [found]) == [functions[0].nodeid]
