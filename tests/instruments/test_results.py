@@ -33,6 +33,7 @@ SESSION = SessionRecord(
     left_out=({"id": "tpot", "why": "for qwen*, this is llama"},),
     limits_replaced={"ttft": {"catalog": 0.5, "here": 0.9}},
     overhead_budget_s=0.2,
+    duration_scale=0.1,
     written={"claims": 12, "laws": 11},
 )
 CLAIM = ClaimRecord(

@@ -293,7 +293,7 @@ def test_the_same_objectives_make_the_same_bytes() -> None:
     assert len(texts) == 1
 
 
-@pytest.mark.parametrize("path", sorted(CATALOG.glob("*.yaml")), ids=lambda path: path.name)
-def test_the_catalog_can_be_watched(path: Path) -> None:
-    file = rules_of(load_objectives(path).values(), for_period(), V32)
+def test_what_the_shipped_rules_are_made_of_can_be_watched() -> None:
+    """The other files of the catalog are about loads that nobody sends but the suites."""
+    file = rules_of(load_objectives(CATALOG / "smoke.yaml").values(), for_period(), V32)
     assert "SloBurnRate" in rules(file)
