@@ -34,5 +34,6 @@ pytest_plugins = [
     "fixtures.provoking",
     "fixtures.correctness",
     "fixtures.gate",
+    "fixtures.allure_results",
     "fixtures.reporting",
 ]

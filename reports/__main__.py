@@ -1,112 +1,43 @@
-"""`python -m reports RUN_FOLDER`: the page of a run, made again from its records; no stack, no GPU."""
+"""`python -m reports`: pages of a run, and what many runs say together. Nothing is started.
+
+`python -m reports RUN_FOLDER` makes the page of a run again; a first word that is one of COMMANDS does
+what that says.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from types import ModuleType
 
-from instruments.errors import ConfigurationError, SloError
-from instruments.results import RunFolder
-from instruments.slo.objective import load_objectives
-from reports import terminal
-from reports.document import verdict_document
+from instruments.errors import SloError
+from reports.cli import page
 from reports.exit_codes import VerdictExit
-from reports.model import SessionReport, read_report
-from reports.page import write_page
 
-_EPILOG = """\
-exit codes:
-  0  the page was written (with --exit-code: every required objective is MET)
-  2  the folder, the objectives or the output cannot be used (with --exit-code also: interrupted)
-with --exit-code:
-  1  a claim failed or ended in error
- 10  a required objective is violated
- 11  a required objective is inconclusive: the data cannot tell
- 12  nothing was measured
-
-examples:
-  python -m reports results/latest
-  python -m reports results/latest --objectives stricter.yaml --output stricter.html --exit-code
-"""
+COMMANDS: dict[str, ModuleType] = {}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page of a run; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    """Do what the command line asks for; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = COMMANDS.get(given[0]) if given else None
+    parser = _parser(given[0] if command else None)
+    module = command or page
+    module.add_arguments(parser)
+    options = parser.parse_args(given[1:] if command else given)
     try:
-        report = _read(options.folder, options.objectives)
-        output = _output(options.output, options.folder)
-        write_page(report, output)
-        _write_verdict(report)
+        return int(module.run(options))
     except SloError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command line speaks here
         return VerdictExit.UNREADABLE
-    try:
-        _say(report, output, as_json=options.json)
-    except BrokenPipeError:  # `| head` has read enough; nothing more can be said there, nor at the exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return report.exit_code if options.exit_code else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m reports",
-        description="Make the page of a run from its records, and judge it again. Nothing is started.",
-        epilog=_EPILOG,
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"python -m reports {command}" if command else "python -m reports",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "folder", type=Path, metavar="RUN_FOLDER", help="a folder below results/, or a link to one"
-    )
-    parser.add_argument(
-        "--objectives",
-        type=Path,
-        metavar="FILE",
-        help="judge these objectives (YAML) instead of the session's own, each on the loads of its workload",
-    )
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="the page (default: RUN_FOLDER/report.html)"
-    )
-    parser.add_argument("--exit-code", action="store_true", help="exit with the verdict, not with 0")
-    parser.add_argument("--json", action="store_true", help="print the verdict as JSON instead of lines")
-    return parser
-
-
-def _read(folder: Path, objectives: Path | None) -> SessionReport:
-    if objectives is None:
-        return read_report(folder)
-    return read_report(folder, load_objectives(objectives), objectives_from=objectives.name)
-
-
-def _output(output: Path | None, folder: Path) -> Path:
-    """Where the page goes. Only pages are written: never a file that holds measurements."""
-    if output is None:
-        return folder / "report.html"
-    if output.suffix not in (".html", ".htm"):
-        raise ConfigurationError(
-            f"--output {output} is not a page", expected="a name that ends in .html", seen=output.name
-        )
-    return output
-
-
-def _write_verdict(report: SessionReport) -> None:
-    """verdict.json, where the session left none; other objectives' verdict is not the session's."""
-    files = RunFolder(report.folder)
-    if report.objectives_from is None and not (report.folder / "verdict.json").exists():
-        files.write_document("verdict.json", verdict_document(report))
-
-
-def _say(report: SessionReport, page: Path, *, as_json: bool) -> None:
-    if as_json:
-        text = json.dumps(verdict_document(report), indent=2, ensure_ascii=False)
-    else:
-        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        text = "\n".join(terminal.lines(report, colour, page=page))
-    print(text, flush=True)  # noqa: T201 - a command line speaks here
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from reports.judged import Judged, judge_stored, judge_with
 from reports.laws import Law, judge_laws, law_problems
 from reports.loads import MALFORMED, Load, read_loads
 from reports.overall import Evidence, Overall, decide, explained_claims, undecided_claims
+from reports.searches import Search, read_searches
+from reports.trials import Trial, read_trials
 
 Line = TypeVar("Line")
 
@@ -38,6 +40,8 @@ class SessionReport:
     laws: tuple[Law, ...] = ()
     missing: tuple[str, ...] = ()  # objectives that the gate had to judge, and has no verdict of
     undecided: frozenset[str] = frozenset()  # claims that failed because the data cannot tell
+    searches: tuple[Search, ...] = ()
+    trials: tuple[Trial, ...] = ()
 
     @property
     def simulated(self) -> bool:
@@ -111,6 +115,9 @@ def read_report(
     state, reason = decide(evidence)
     problems += [one.problem for one in judged if one.problem]
     problems += law_problems(laws) + lost
+    searches, unread = read_searches(files)
+    trials, unread_trials = read_trials(files)
+    problems += unread + unread_trials
     return SessionReport(
         folder=folder,
         session=session,
@@ -126,6 +133,8 @@ def read_report(
         laws=tuple(laws),
         missing=tuple(evidence.missing()),
         undecided=undecided_claims(unmet),
+        searches=tuple(searches),
+        trials=tuple(trials),
     )
 
 

@@ -11,8 +11,8 @@ from instruments.journal import load_run
 from instruments.slo import State, Verdict
 from instruments.statistics import RunSummary, summarize
 from reports.latency import panels, quantile_rows
+from reports.page.strip import WIDTH, strip
 from reports.plots import plot_svg
-from reports.strip import WIDTH, strip
 from tests.reports.runs import RunBuilder, answered, even_load, failed, objective
 
 Summarize = Callable[[list[Any]], RunSummary]

@@ -12,7 +12,8 @@ from instruments.errors import JournalError
 from instruments.results import IncidentRecord
 from instruments.slo import State
 from reports.model import read_report
-from reports.page import MOST_DETAILED, MOST_PLOTTED, render, write_page
+from reports.page import render, write_page
+from reports.page.view import MOST_DETAILED, MOST_PLOTTED
 from tests.reports.markup import Page
 from tests.reports.runs import MS, RunBuilder, answered, even_load, failed, law, objective, waves
 

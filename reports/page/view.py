@@ -1,30 +1,23 @@
-"""The page: one self-contained HTML file, written whole; no network, no script."""
+"""What the page's templates are given: every section's numbers, counted and cut to size."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from instruments.errors import JournalError
 from instruments.records import Outcome
 from instruments.results import ClaimRecord
 from instruments.slo import State
 from instruments.slo.verdict import CLIENT_ERROR_SHARE
-from instruments.statistics.indicators import INDICATORS
 from reports import latency, laws, of_place, reproduction, wording
 from reports.judged import Judged
 from reports.loads import Load
 from reports.model import SessionReport
 from reports.overall import Overall
 from reports.plots import plot_svg
-from reports.strip import WIDTH, strip
 
-TEMPLATES = Path(__file__).parent / "templates"
 # Bounds that keep the page below 2 MB however large the run: what is left out is said on the page.
 MOST_PLOTTED = 16
 MOST_DETAILED = 80
@@ -70,36 +63,8 @@ class LoadView:
     description: str
 
 
-def write_page(report: SessionReport, path: Path) -> None:
-    """Write the report's page. JournalError when the disk refuses."""
-    page = render(report)
-    draft = path.with_name(path.name + ".new")
-    try:
-        draft.write_text(page, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise JournalError(
-            f"cannot write {path}",
-            expected="a folder that is there, room on the disk and the right to write there",
-            seen=error.strerror or str(error),
-            hint="choose another file with --output",
-        ) from error
-
-
-def render(report: SessionReport) -> str:
-    """The page as text."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"say": wording, "indicators": INDICATORS, "strip": strip, "strip_width": WIDTH}
-    return environment.get_template("report.html").render(**_view(report))
-
-
-def _view(report: SessionReport) -> dict[str, Any]:
+def view(report: SessionReport) -> dict[str, Any]:
+    """Names that the templates know, and what they stand for."""
     return {
         "report": report,
         "mark": _MARKS,

@@ -1,0 +1,1 @@
+"""Commands of `python -m reports`: one file each, with `add_arguments(parser)` and `run(options)`."""

@@ -1,0 +1,97 @@
+"""`python -m reports RUN_FOLDER`: the page of a run, made again from its records; no stack, no GPU."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from instruments.errors import ConfigurationError
+from instruments.results import RunFolder
+from instruments.slo.objective import load_objectives
+from reports import terminal
+from reports.document import verdict_document
+from reports.model import SessionReport, read_report
+from reports.page import write_page
+
+EPILOG = """\
+exit codes:
+  0  the page was written (with --exit-code: every required objective is MET)
+  2  the folder, the objectives or the output cannot be used (with --exit-code also: interrupted)
+with --exit-code:
+  1  a claim failed or ended in error
+ 10  a required objective is violated
+ 11  a required objective is inconclusive: the data cannot tell
+ 12  nothing was measured
+
+examples:
+  python -m reports results/latest
+  python -m reports results/latest --objectives stricter.yaml --output stricter.html --exit-code
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Make the page of a run from its records, and judge it again. Nothing is started."
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "folder", type=Path, metavar="RUN_FOLDER", help="a folder below results/, or a link to one"
+    )
+    parser.add_argument(
+        "--objectives",
+        type=Path,
+        metavar="FILE",
+        help="judge these objectives (YAML) instead of the session's own, each on the loads of its workload",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="the page (default: RUN_FOLDER/report.html)"
+    )
+    parser.add_argument("--exit-code", action="store_true", help="exit with the verdict, not with 0")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON instead of lines")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page; returns the exit code."""
+    report = _read(options.folder, options.objectives)
+    output = _output(options.output, options.folder)
+    write_page(report, output)
+    _write_verdict(report)
+    try:
+        _say(report, output, as_json=options.json)
+    except BrokenPipeError:  # `| head` has read enough; nothing more can be said there, nor at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return report.exit_code if options.exit_code else 0
+
+
+def _read(folder: Path, objectives: Path | None) -> SessionReport:
+    if objectives is None:
+        return read_report(folder)
+    return read_report(folder, load_objectives(objectives), objectives_from=objectives.name)
+
+
+def _output(output: Path | None, folder: Path) -> Path:
+    """Where the page goes. Only pages are written: never a file that holds measurements."""
+    if output is None:
+        return folder / "report.html"
+    if output.suffix not in (".html", ".htm"):
+        raise ConfigurationError(
+            f"--output {output} is not a page", expected="a name that ends in .html", seen=output.name
+        )
+    return output
+
+
+def _write_verdict(report: SessionReport) -> None:
+    """verdict.json, where the session left none; other objectives' verdict is not the session's."""
+    files = RunFolder(report.folder)
+    if report.objectives_from is None and not (report.folder / "verdict.json").exists():
+        files.write_document("verdict.json", verdict_document(report))
+
+
+def _say(report: SessionReport, page: Path, *, as_json: bool) -> None:
+    if as_json:
+        text = json.dumps(verdict_document(report), indent=2, ensure_ascii=False)
+    else:
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        text = "\n".join(terminal.lines(report, colour, page=page))
+    print(text, flush=True)  # noqa: T201 - a command line speaks here
