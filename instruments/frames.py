@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from instruments.records import LoadRun, RequestRecord
 from instruments.statistics.indicators import (
     SECOND_NS,
-    chunk_gap_s,
+    chunk_gaps_s,
     e2e_from_due_s,
     e2e_s,
-    itl_s,
     send_lag_s,
     tpot_s,
     ttft_from_due_s,
@@ -25,6 +25,8 @@ from instruments.statistics.indicators import (
 
 if TYPE_CHECKING:  # half a second of importing, which a run by hand does not pay
     import pandas as pd
+
+    from instruments.statistics.pooled import Flags, Whole
 
 INSTANTS = ("due", "sent", "headers", "first_data", "first_token", "last_token", "done")
 SPANS = ("connect", "tls", "dns", "read_lag")
@@ -109,54 +111,62 @@ def token_frame(run: LoadRun) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
+    from instruments.statistics.pooled import arrivals
+
     answered = [record for record in run.records if record.chunks_ns]
-    rows = [_token_rows(record) for record in answered]
-    lengths = [len(one.chunk) for one in rows]
-    codes = np.repeat(np.arange(len(answered)), lengths)
-    ids = pd.Index([record.request_id for record in answered], dtype="string")
-    arrivals_ns = [at for one in rows for at in one.arrival_ns]
+    at_ns, offsets = arrivals(answered)
+    rows = _rows(answered, offsets)
+    since = np.full(len(at_ns), np.nan)  # the chunk before, of each chunk
+    since[rows.chunk > 1] = chunk_gaps_s(answered).values
+    chunk_gap_s = np.where(rows.first, since[rows.of_chunk], np.nan)
+    within = rows.told & ~(rows.first & (rows.token == 1))
+    gap_s = np.where(within, np.where(rows.first, chunk_gap_s, 0.0), np.nan)
     return pd.DataFrame(
         {
-            "request_id": pd.Categorical.from_codes(codes, categories=ids),
-            "token": pd.array([number for one in rows for number in one.token], dtype="Int64"),
-            "chunk": np.array([number for one in rows for number in one.chunk], dtype="int64"),
-            "arrival_s": (np.array(arrivals_ns, dtype="int64") - zero_ns(run)) / SECOND_NS,
-            "gap_s": _floats(gap for one in rows for gap in one.gap_s),
-            "chunk_gap_s": _floats(gap for one in rows for gap in one.chunk_gap_s),
-        }
+            "request_id": pd.Categorical.from_codes(
+                rows.request, categories=pd.Index([one.request_id for one in answered], dtype="string")
+            ),
+            "token": pd.arrays.IntegerArray(rows.token, ~rows.told),
+            "chunk": rows.chunk[rows.of_chunk],
+            "arrival_s": ((at_ns - zero_ns(run)) / SECOND_NS)[rows.of_chunk],
+            "gap_s": gap_s,
+            "chunk_gap_s": chunk_gap_s,
+        },
+        copy=False,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _TokenRows:
-    token: Sequence[int | None]
-    chunk: Sequence[int]
-    arrival_ns: Sequence[int]
-    gap_s: Sequence[float | None]
-    chunk_gap_s: Sequence[float | None]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Which token each row is; `chunk` is of each chunk, all the others of each row."""
+
+    chunk: Whole  # 1, 2, … in its answer
+    of_chunk: Whole  # the chunk's place among all chunks
+    request: Whole  # the answer's place
+    token: Whole  # 1, 2, … in its answer
+    first: Flags  # whether it is its chunk's first
+    told: Flags  # whether the server said how many tokens each chunk carries
 
 
-def _token_rows(record: RequestRecord) -> _TokenRows:
-    """The rows of one answer that carries at least one chunk."""
-    instants, numbers = record.chunks_ns, range(1, len(record.chunks_ns) + 1)
-    since_chunk = (None, *chunk_gap_s(record))
-    gaps = itl_s(record)
-    if gaps is None or record.chunk_tokens is None:
-        unknown = (None,) * len(instants)
-        return _TokenRows(unknown, numbers, instants, unknown, since_chunk)
-    rest = [(None,) * (tokens - 1) for tokens in record.chunk_tokens]
-    return _TokenRows(
-        token=range(1, sum(record.chunk_tokens) + 1),
-        chunk=_spread(numbers, record.chunk_tokens),
-        arrival_ns=_spread(instants, record.chunk_tokens),
-        gap_s=(None, *gaps),
-        chunk_gap_s=[one for first, more in zip(since_chunk, rest, strict=True) for one in (first, *more)],
+def _rows(answered: Sequence[RequestRecord], offsets: Whole) -> _Rows:
+    import numpy as np
+
+    counts = [one.chunk_tokens or (1,) * len(one.chunks_ns) for one in answered]
+    of_chunk = np.repeat(
+        np.arange(offsets[-1]), np.fromiter(chain.from_iterable(counts), np.int64, int(offsets[-1]))
     )
-
-
-def _spread(values: Iterable[int], counts: Sequence[int]) -> list[int]:
-    """Each value as often as its count says."""
-    return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
+    owner = np.repeat(np.arange(len(answered)), np.diff(offsets))  # of each chunk
+    request = owner[of_chunk]
+    begins = np.searchsorted(request, np.arange(len(answered)))  # each answer's first row
+    known = np.array([one.chunk_tokens is not None for one in answered], dtype=np.bool_)
+    return _Rows(
+        chunk=np.arange(offsets[-1]) - offsets[owner] + 1,
+        of_chunk=of_chunk,
+        request=request,
+        token=np.arange(len(request)) - begins[request] + 1,
+        first=np.diff(of_chunk, prepend=-1) > 0,
+        told=known[request],
+    )
 
 
 def _floats(values: Iterable[float | None]) -> Any:

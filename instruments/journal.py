@@ -13,10 +13,12 @@ A run of one process writes `<name>.jsonl`, one of four `<name>.1of4.jsonl` to `
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +32,8 @@ from instruments.merging import merged
 from instruments.records import ClientCheck, LoadRun, Outcome, Phase, RequestRecord, Window
 
 SCHEMA = 1
+_BLOCK = 1 << 20  # bytes that are read at once
+_Counts = dict[tuple[int, ...], tuple[int, ...]]
 _PART = re.compile(r"(?P<stem>.+)\.(?P<number>[0-9]+)of(?P<of>[0-9]+)\.jsonl")
 
 
@@ -117,8 +121,8 @@ class JournalTail:
             return []
         whole = data.rfind(b"\n") + 1
         self._read += whole
-        lines = (_document(line) for line in data[:whole].split(b"\n") if line)
-        return [_record(line) for line in lines if line is not None and line.get("kind") == "request"]
+        lines, counts = (_document(line) for line in data[:whole].split(b"\n") if line), _Counts()
+        return [_record(line, counts) for line in lines if line is not None and line.get("kind") == "request"]
 
 
 def with_ending(description: Mapping[str, Any], decided_at: int | None) -> Mapping[str, Any]:
@@ -172,34 +176,49 @@ def load_run(path: Path) -> LoadRun:
 
 
 def _load(path: Path) -> LoadRun:
+    problems: list[str] = []
+    documents = _documents(path, problems)
+    with _without_collecting():
+        head = next(documents, {})
+        if head.get("kind") != "run" or head.get("schema") != SCHEMA:
+            raise JournalError(
+                f"{path} is not a journal that can be read",
+                expected=f'a first line with "kind": "run", "schema": {SCHEMA}',
+                seen=str({key: head.get(key) for key in ("kind", "schema")} if head else "no readable line"),
+            )
+        try:
+            return _assembled(head, documents, problems)
+        except (LookupError, TypeError, ValueError) as error:
+            raise JournalError(
+                f"{path} has a line that is not as schema {SCHEMA} has it",
+                seen=f"{type(error).__name__}: {error}",
+            ) from error
+
+
+def _documents(path: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
+    """A journal's lines one by one, so that no more than one is in memory twice."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb", buffering=_BLOCK) as file:
+            for number, line in enumerate(file, start=1):
+                document = _document(line)
+                if document is not None:
+                    yield document
+                elif line != b"\n":
+                    problems.append(f"line {number} is torn or not JSON and was left out")
     except OSError as error:
         raise JournalError(f"cannot read the journal {path}", seen=os.strerror(error.errno or 0)) from error
-    problems: list[str] = []
-    parsed: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
-        document = _document(line)
-        if document is not None:
-            parsed.append(document)
-        else:
-            problems.append(f"line {number} is torn or not JSON and was left out")
-    head = parsed[0] if parsed else {}
-    if head.get("kind") != "run" or head.get("schema") != SCHEMA:
-        raise JournalError(
-            f"{path} is not a journal that can be read",
-            expected=f'a first line with "kind": "run", "schema": {SCHEMA}',
-            seen=str({key: head.get(key) for key in ("kind", "schema")} if head else "no readable line"),
-        )
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Millions of numbers without a cycle among them: to look for cycles took longer than to read."""
+    collecting = gc.isenabled()
+    gc.disable()
     try:
-        return _assembled(head, parsed[1:], problems)
-    except (LookupError, TypeError, ValueError) as error:
-        raise JournalError(
-            f"{path} has a line that is not as schema {SCHEMA} has it",
-            seen=f"{type(error).__name__}: {error}",
-        ) from error
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _line(document: Mapping[str, Any]) -> bytes:
@@ -222,9 +241,15 @@ def _document(line: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _assembled(head: Mapping[str, Any], lines: list[dict[str, Any]], problems: list[str]) -> LoadRun:
-    records = [_record(line) for line in lines if line.get("kind") == "request"]
-    end = next((line for line in lines if line.get("kind") == "end"), None)
+def _assembled(head: Mapping[str, Any], documents: Iterable[dict[str, Any]], problems: list[str]) -> LoadRun:
+    records: list[RequestRecord] = []
+    end: Mapping[str, Any] | None = None
+    counts: _Counts = {}
+    for line in documents:
+        if line.get("kind") == "request":
+            records.append(_record(line, counts))
+        elif line.get("kind") == "end" and end is None:
+            end = line
     if end is None:
         problems.append("the run was cut off: the journal has no closing line")
     elif end.get("requests", len(records)) != len(records):  # a journal of before has no such count
@@ -248,13 +273,16 @@ def _plain(record: RequestRecord) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if value is not None}
 
 
-def _record(line: Mapping[str, Any]) -> RequestRecord:
-    values = {name: line[name] for name in _FIELDS if name in line}
+def _record(line: dict[str, Any], counts: _Counts) -> RequestRecord:
+    """One line as a record. Equal `chunk_tokens` become one tuple: most answers have a token a chunk."""
+    del line["kind"]
+    values = line if line.keys() <= _KNOWN else {name: line[name] for name in _FIELDS if name in line}
     values["outcome"] = Outcome(values["outcome"])
     values["phase"] = Phase(values["phase"])
     values["chunks_ns"] = tuple(values.get("chunks_ns", ()))
     if "chunk_tokens" in values:
-        values["chunk_tokens"] = tuple(values["chunk_tokens"])
+        tokens = tuple(values["chunk_tokens"])
+        values["chunk_tokens"] = counts.setdefault(tokens, tokens)
     return RequestRecord(**values)
 
 
@@ -269,3 +297,4 @@ def _cannot_write(path: Path, error: OSError) -> JournalError:
 
 
 _FIELDS = tuple(field.name for field in fields(RequestRecord))
+_KNOWN = frozenset(_FIELDS)

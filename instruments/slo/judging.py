@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from statistics import median
+
+import numpy as np
 
 from instruments.records import Outcome
 from instruments.slo import of_requests, of_server, of_values
@@ -29,7 +30,7 @@ _BY_KIND: dict[str, Callable[[Case], Finding]] = {
 def evaluate(summary: RunSummary, objective: ServiceLevelObjective, *, family: int = 1) -> Verdict:
     """Judge one objective on one run. `family`: how many objectives share the chance of a false VIOLATED."""
     case = Case(summary, objective, family)
-    if not of_requests.judged_requests(case):
+    if not len(of_requests.judged(case)):
         return Verdict(
             objective, summary.name, State.INCONCLUSIVE, "nothing was measured", 0, 0, family=family
         )
@@ -66,6 +67,8 @@ def _when_it_ended(case: Case) -> Finding | None:
         return None
     seen = tuple(one for one in case.summary.records if one.index < looked_at)
     before = replace(case, summary=replace(case.summary, records=seen))
+    if not len(of_requests.judged(before)):
+        return None
     finding = _doubted(before, _judge(before))
     contradicted, after = of_requests.contradicted_since(case, looked_at)
     if finding.state is State.INCONCLUSIVE or (finding.state is State.MET and contradicted):
@@ -98,14 +101,16 @@ def _doubted(case: Case, finding: Finding) -> Finding:
 
 def _unknown(case: Case) -> str | None:
     """What is not known and would have to be, for a MET."""
-    records, kind = case.summary.records, INDICATORS[case.objective.indicator].kind
-    if kind in ("server", "gpu") and all(one.outcome is not Outcome.COMPLETED for one in records):
+    summary, kind = case.summary, INDICATORS[case.objective.indicator].kind
+    if kind in ("server", "gpu") and not summary.measured.completed.any():
         return "no request completed: the server had nothing to do"
-    left = sum(one.outcome is Outcome.CANCELLED for one in records)
+    left = int(summary.measured.had(Outcome.CANCELLED).sum())
     speaks = kind in ("request", "gap") or case.objective.indicator == "goodput_share"
     if not left or not speaks or _judge(replace(case, left_bad=True)).state is State.MET:
         return None
-    return f"{left} of {len(records)} clients left before it was known, and may have waited for longer"
+    return (
+        f"{left} of {len(summary.records)} clients left before it was known, and may have waited for longer"
+    )
 
 
 def _trouble(summary: RunSummary) -> str | None:
@@ -161,5 +166,5 @@ def _gaps(summary: RunSummary, indicator: str) -> float:
     """Over how many gaps a late stamp is spread: a TPOT is a mean over n − 1 of them."""
     if indicator != "tpot_s":
         return 1.0
-    counts = [record.completion_tokens for record in summary.records]
-    return median([count - 1 for count in counts if count is not None and count > 1] or [1])
+    tokens = summary.measured.output_tokens
+    return float(np.median(tokens[tokens > 1] - 1)) if (tokens > 1).any() else 1.0

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from instruments.records import Outcome, RequestRecord
 from instruments.slo.finding import COUNTED, STATES, TESTS, Case, Finding, told, undecidable
-from instruments.slo.goodput import is_good
+from instruments.slo.goodput import are_good, gaps_of
 from instruments.slo.objective import ServiceLevelObjective
 from instruments.slo.verdict import State
 from instruments.statistics.correlation import Values, effective_share_of_bad
 from instruments.statistics.evidence import consistent_counts, share_sequence
 from instruments.statistics.indicators import INDICATORS
+from instruments.statistics.pooled import Whole
 from instruments.statistics.quantiles import quantile, quantile_interval, share_interval
 from instruments.statistics.shares import Answer, Rule, ShareAnswer, decide_share
 from instruments.statistics.steady import Steady, steady_part
@@ -116,21 +117,18 @@ def judge_count(case: Case) -> Finding:
     return Finding(state, f"{bad} of {n}, {COUNTED}", n, bad, float(bad), test=COUNTED)
 
 
-def judged_requests(case: Case) -> Sequence[RequestRecord]:
-    """The requests that an objective speaks of, in the order of their sending.
+def judged(case: Case) -> Whole:
+    """Where in the summary's records the requests are that an objective speaks of, in the order of sending.
 
     A client that left on purpose says nothing, unless it had waited for longer than the limit by then.
     """
-    speaking = [
-        record
-        for record in case.summary.records
-        if record.outcome is not Outcome.CANCELLED
-        or case.left_bad
-        or _outwaited(record, case.objective, case.late_s)
-    ]
+    measured = case.summary.measured
+    speaks = ~measured.had(Outcome.CANCELLED)
+    for place in np.flatnonzero(~speaks):
+        speaks[place] = case.left_bad or _outwaited(case.summary.records[place], case.objective, case.late_s)
     if case.objective.indicator == "tpot_s":  # an answer of one token has no cadence to judge
-        speaking = [record for record in speaking if not _one_token(record)]
-    return sorted(speaking, key=lambda record: record.due_ns if record.sent_ns is None else record.sent_ns)
+        speaks &= ~(measured.completed & (measured.output_tokens == 1))
+    return measured.in_order[speaks[measured.in_order]]
 
 
 def contradicted_since(case: Case, looked_at: int) -> tuple[bool, str]:
@@ -149,9 +147,13 @@ def contradicted_since(case: Case, looked_at: int) -> tuple[bool, str]:
 
 def latencies(case: Case) -> Values:
     """The indicator's value of each request, later by what stamps may be late; inf where there is none."""
-    of = INDICATORS[case.objective.indicator].of
-    assert of is not None  # noqa: S101 - only indicators of requests come here
-    return np.array([_value(record, of(record), case) for record in judged_requests(case)], dtype=np.float64)
+    measured, name = case.summary.measured, case.objective.indicator
+    known = measured.completed
+    if name.startswith("ttft"):  # who left after the first token knows how long that took
+        known = known | measured.had(Outcome.CANCELLED)
+    values = measured.values(name)
+    late = case.late_s / gaps_of(measured.output_tokens) if name == "tpot_s" else case.late_s
+    return np.where(known & ~np.isnan(values), values + late, INFINITE)[judged(case)]
 
 
 def moved(steady: Steady) -> str:
@@ -163,47 +165,28 @@ def moved(steady: Steady) -> str:
     )
 
 
-def _one_token(record: RequestRecord) -> bool:
-    return record.outcome is Outcome.COMPLETED and record.completion_tokens == 1
-
-
 def _untold_tokens(case: Case) -> int:
-    answered = [one for one in judged_requests(case) if one.outcome is Outcome.COMPLETED]
-    return sum(one.completion_tokens is None for one in answered)
+    measured = case.summary.measured
+    return int((measured.completed & (measured.output_tokens < 0))[judged(case)].sum())
 
 
-def _value(record: RequestRecord, value: float | None, case: Case) -> float:
-    known = record.outcome is Outcome.COMPLETED
-    # Who left after the first token knows how long that took.
-    known = known or (record.outcome is Outcome.CANCELLED and case.objective.indicator.startswith("ttft"))
-    if value is None or not known:
-        return INFINITE
-    gaps = (record.completion_tokens or 2) - 1 if case.objective.indicator == "tpot_s" else 1
-    return value + case.late_s / gaps
-
-
-def _bad_flags(case: Case) -> Values:
-    limits = case.objective.per_request
-    bad = [not is_good(record, limits, case.late_s) for record in judged_requests(case)]
-    return np.array(bad, dtype=np.float64)
+def _bad_flags(case: Case, limits: Mapping[str, float] | None = None) -> Values:
+    given = case.objective.per_request if limits is None else limits
+    return (~are_good(case.summary.measured, given, case.late_s))[judged(case)].astype(np.float64)
 
 
 def _goodput_moves(case: Case) -> str | None:
     """Why goodput may not stay: its latencies moved, and were they to do so again too few would be good."""
     limits, worst = dict(case.objective.per_request), Steady()
     for name in limits:
-        of = INDICATORS[name].of
-        assert of is not None  # noqa: S101 - per_request limits are on indicators of requests
-        records = judged_requests(case)
-        values = np.array([INFINITE if (value := of(one)) is None else value for one in records])
-        steady = steady_part(values)
+        values = case.summary.measured.values(name)[judged(case)]
+        steady = steady_part(np.where(np.isnan(values), INFINITE, values))
         if steady.trend is not None and steady.swing > worst.swing:
             worst = steady
         limits[name] /= (1 + steady.swing) ** 2 if steady.trend is not None else 1.0
     if worst.trend is None:
         return None
-    bad = [not is_good(record, limits, case.late_s) for record in judged_requests(case)]
-    again = decide_share(np.array(bad, dtype=np.float64), 0.5, case.rule())
+    again = decide_share(_bad_flags(case, limits), 0.5, case.rule())
     return None if again.answer is Answer.BELOW else moved(worst)
 
 

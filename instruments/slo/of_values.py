@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from instruments.records import Outcome, RequestRecord
 from instruments.slo.finding import STATES, TESTS, Case, Finding, told, undecidable
-from instruments.slo.goodput import is_good
-from instruments.slo.of_requests import judged_requests, latencies, moved
+from instruments.slo.goodput import are_good
+from instruments.slo.of_requests import judged, latencies, moved
 from instruments.slo.verdict import State
 from instruments.statistics.correlation import Values, effective_share_pooled
 from instruments.statistics.indicators import INDICATORS, SECOND_NS
 from instruments.statistics.means import FEWEST, mean_bounds
+from instruments.statistics.pooled import Whole
 from instruments.statistics.quantiles import quantile, quantile_interval
 from instruments.statistics.shares import decide_pooled
 from instruments.statistics.steady import Steady, steady_part
@@ -28,32 +28,31 @@ def judge_gaps(case: Case) -> Finding:
     """A quantile of the gaps of all requests. A failed request has as many bad gaps as others have gaps."""
     objective = case.objective
     limit = objective.limit - case.late_s
-    of_each = [_gaps(record, case) for record in judged_requests(case)]
-    known = [gaps for gaps in of_each if gaps]
-    if not known:
+    rows, gaps = judged(case), case.summary.measured.gaps(objective.indicator)
+    having = int((gaps.sizes[rows] > 0).sum())
+    if not having:
         return undecidable("no answer tells when its tokens came")
-    steady = steady_part(_means(of_each))
-    kept = of_each[steady.cut :]
-    usual = round(sum(map(len, known)) / len(known))
+    steady = steady_part(_means(case, rows))
+    usual = round(int(gaps.sizes[rows].sum()) / having)
+    kept = rows[steady.cut :]
+    sizes = np.where(gaps.told, gaps.sizes, usual)[kept].astype(np.float64)
 
-    def over(limit_s: float) -> tuple[list[int], list[int]]:
-        sizes = [usual if gaps is None else len(gaps) for gaps in kept]
-        return sizes, [usual if gaps is None else sum(gap > limit_s for gap in gaps) for gaps in kept]
+    def over(limit_s: float) -> Values:
+        return np.where(gaps.told, gaps.above(limit_s), usual)[kept].astype(np.float64)
 
-    sizes, bad = over(limit)
+    bad = over(limit)
     answer = decide_pooled(sizes, bad, case.rule())
     state, reason = STATES[answer.answer], told(answer, objective.bad_share, "gaps")
     if state is not State.INCONCLUSIVE and steady.trend is not None:
         further = (1 + steady.swing) ** (2 if state is State.MET else -2)
-        if decide_pooled(*over(limit / further), case.rule()).answer is not answer.answer:
+        if decide_pooled(sizes, over(limit / further), case.rule()).answer is not answer.answer:
             state, reason = State.INCONCLUSIVE, f"{reason}; {moved(steady)}"
-    ordered = sorted(gap for gaps in kept if gaps for gap in gaps)
-    ordered += [math.inf] * (sum(sizes) - len(ordered))
-    worth = effective_share_pooled(np.array(sizes, dtype=np.float64), np.array(bad, dtype=np.float64))
+    ordered = _ascending(kept, int(sizes.sum()), case)
+    worth = effective_share_pooled(sizes, bad)
     value = quantile(ordered, objective.quantile)
     ends = quantile_interval(ordered, objective.quantile, objective.confidence, worth) or (None, None)
     value, low, high = (None if end is None or math.isinf(end) else end for end in (value, *ends))
-    more = None if answer.more is None else max(1, round(answer.more * len(sizes) / sum(sizes)))
+    more = None if answer.more is None else max(1, round(answer.more * len(sizes) / int(sizes.sum())))
     return Finding(
         state, reason, answer.requests, answer.bad, value, low, high, more, answer.effective, steady.cut,
         f"{TESTS[case.looks]}, requests drawn whole",
@@ -83,10 +82,11 @@ def judge_rate(case: Case) -> Finding:
     From the first measured answer's end to the last request's sending: before it a closed loop's users had
     not begun to give way to each other, and after it the load fades.
     """
-    records = case.summary.records
-    if any(_weight(record, case) is None for record in records):
+    records, weights = case.summary.records, _weights(case)
+    if weights is None:
         return undecidable(f"not every answer says how many tokens it has: no {case.objective.indicator}")
-    done = sorted((one.done_ns, _weight(one, case) or 0.0) for one in records if one.done_ns is not None)
+    ended = zip(records, weights.tolist(), strict=True)
+    done = sorted((one.done_ns, weight) for one, weight in ended if one.done_ns is not None)
     sent = [one.sent_ns for one in records if one.sent_ns is not None]
     if not done or not sent or max(sent) <= done[0][0]:
         return undecidable("no answer ended before the last request was sent: too short for a rate")
@@ -129,29 +129,36 @@ def _judged_mean(values: Values, case: Case, requests: int | None = None) -> Fin
     return Finding(state, reason, n, 0, mean, low, high, trimmed=steady.cut, test=MEAN_TEST)
 
 
-def _gaps(record: RequestRecord, case: Case) -> tuple[float, ...] | None:
-    """A request's gaps; None when it failed, or when the server did not tell."""
-    of = INDICATORS[case.objective.indicator].gaps
-    assert of is not None  # noqa: S101 - only indicators of gaps come here
-    return of(record) if record.outcome is Outcome.COMPLETED else None
+def _ascending(kept: Whole, total: int, case: Case) -> Sequence[float]:
+    """Gaps of the requests that are kept; those of failed ones, and of who did not tell, are endless."""
+    measured, indicator = case.summary.measured, case.objective.indicator
+    gaps, among = measured.gaps(indicator), np.zeros(len(measured.records), dtype=np.bool_)
+    among[kept] = True
+    whole = not (gaps.sizes[~among] > 0).any()
+    known = measured.ascending(indicator) if whole else gaps.ascending(among)
+    endless = np.full(total - len(known), math.inf)
+    ordered: Sequence[float] = (np.concatenate((known, endless)) if len(endless) else known).data
+    return ordered
 
 
 def _mean_gaps(case: Case) -> Values:
     """The means of those that have gaps, or failed. One of a single token says nothing."""
-    of_each = [_gaps(record, case) for record in judged_requests(case)]
-    return _means([gaps for gaps in of_each if gaps is None or gaps]) + case.late_s
+    rows, gaps = judged(case), case.summary.measured.gaps(case.objective.indicator)
+    return _means(case, rows[~gaps.told[rows] | (gaps.sizes[rows] > 0)]) + case.late_s
 
 
-def _means(of_each: Sequence[tuple[float, ...] | None]) -> Values:
+def _means(case: Case, rows: Whole) -> Values:
     """Of each request the mean of its gaps; inf for one that failed, 0 for one without a gap."""
-    means = [math.inf if gaps is None else sum(gaps) / max(1, len(gaps)) for gaps in of_each]
-    return np.array(means, dtype=np.float64)
+    measured, name = case.summary.measured, case.objective.indicator
+    means: Values = np.where(measured.gaps(name).told, measured.gap_means(name), math.inf)[rows]
+    return means
 
 
-def _weight(record: RequestRecord, case: Case) -> float | None:
-    """What a request adds to a rate; None when it completed and does not say how many tokens it has."""
-    if record.outcome is not Outcome.COMPLETED:
-        return 0.0
-    if case.objective.indicator == "output_tokens_per_s":
-        return None if record.completion_tokens is None else float(record.completion_tokens)
-    return float(is_good(record, case.objective.per_request, case.late_s))
+def _weights(case: Case) -> Values | None:
+    """What each request adds to a rate; None when one completed and does not say how many tokens it has."""
+    measured, objective = case.summary.measured, case.objective
+    if objective.indicator != "output_tokens_per_s":
+        return are_good(measured, objective.per_request, case.late_s).astype(np.float64)
+    if (measured.completed & (measured.output_tokens < 0)).any():
+        return None
+    return np.where(measured.completed, measured.output_tokens, 0).astype(np.float64)

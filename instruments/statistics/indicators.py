@@ -5,12 +5,15 @@ Undefined is None and never 0; a run in which everything failed has no TTFT, not
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, Literal
 
 from instruments.records import Outcome, RequestRecord
+
+if TYPE_CHECKING:  # a load by hand has no need of numpy while it goes
+    from instruments.statistics.pooled import Flags, Pooled
 
 SECOND_NS = 1e9
 
@@ -70,6 +73,60 @@ def itl_s(record: RequestRecord) -> tuple[float, ...] | None:
 def chunk_gap_s(record: RequestRecord) -> tuple[float, ...]:
     """Gaps between chunks that carry generated text, however many tokens each carries."""
     return tuple((later - earlier) / SECOND_NS for earlier, later in pairwise(record.chunks_ns))
+
+
+def chunk_gaps_s(records: Sequence[RequestRecord]) -> Pooled:
+    """`chunk_gap_s` of many requests at once, to the same digit."""
+    import numpy as np
+
+    from instruments.statistics.pooled import Pooled, arrivals, offsets_of
+
+    at_ns, offsets = arrivals(records)
+    within = np.ones(max(0, len(at_ns) - 1), dtype=np.bool_)
+    edges = offsets[1:-1]
+    within[edges[(edges > 0) & (edges < len(at_ns))] - 1] = False  # from one answer's last chunk to another's
+    gaps = np.diff(at_ns)[within] / SECOND_NS
+    return Pooled(
+        gaps, offsets_of(np.maximum(np.diff(offsets) - 1, 0)), np.ones(len(records), dtype=np.bool_)
+    )
+
+
+def itls_s(records: Sequence[RequestRecord], chunks: Pooled) -> Pooled:
+    """`itl_s` of many requests at once, to the same digit; `chunks` are the gaps between their chunks."""
+    import numpy as np
+
+    told = [one.chunk_tokens is not None and bool(one.chunks_ns) for one in records]
+    counts = [one.chunk_tokens or () if known else () for one, known in zip(records, told, strict=True)]
+    # Many answers share one tuple of counts, which need not be looked through for each.
+    single = {place for place, tokens in {id(one): one for one in counts}.items() if set(tokens) == {1}}
+    if all(id(tokens) in single for tokens in counts):
+        return chunks
+    of_each = [
+        (1,) * len(one.chunks_ns) if id(tokens) in single else tokens
+        for one, tokens in zip(records, counts, strict=True)
+    ]
+    return _spread(of_each, np.array(told, dtype=np.bool_), records, chunks)
+
+
+def _spread(
+    counts: Sequence[tuple[int, ...]], told: Flags, records: Sequence[RequestRecord], chunks: Pooled
+) -> Pooled:
+    """Gaps between chunks among the zeros of the tokens that came together; `counts` of each chunk."""
+    import numpy as np
+
+    from instruments.statistics.pooled import Pooled, offsets_of
+
+    sizes = np.fromiter(map(len, counts), np.int64, len(counts))
+    if np.any(told & (sizes != [len(one.chunks_ns) for one in records])):
+        raise ValueError("an answer does not have as many counts of tokens as it has chunks")
+    tokens = np.fromiter(chain.from_iterable(counts), np.int64, int(sizes.sum()))
+    first = np.zeros(len(tokens), dtype=np.bool_)
+    first[offsets_of(sizes)[:-1][told]] = True
+    room = np.maximum(tokens, 1) - first  # of the first chunk only the zeros: no gap is before it
+    places = offsets_of(room)
+    gaps = np.zeros(int(places[-1]))
+    gaps[places[:-1][~first]] = chunks.values[np.repeat(told, chunks.sizes)]
+    return Pooled(gaps, places[offsets_of(sizes)], told)
 
 
 def _between(start_ns: int | None, end_ns: int | None) -> float | None:

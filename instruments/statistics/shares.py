@@ -68,7 +68,7 @@ def decide_share(values: Sequence[float] | Values, limit: float, rule: Rule) -> 
     )
 
 
-def decide_pooled(sizes: Sequence[int], bad: Sequence[int], rule: Rule) -> ShareAnswer:
+def decide_pooled(sizes: Sequence[int] | Values, bad: Sequence[int] | Values, rule: Rule) -> ShareAnswer:
     """The same for requests of which each has several values, `bad` of them over the limit.
 
     Values of one request hang together: it is requests that are drawn, not values. `requests` and `bad`

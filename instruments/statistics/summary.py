@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from instruments.records import ClientCheck, LoadRun, Outcome, Phase, RequestRecord
 from instruments.statistics.client import stamp_error_s, void_reasons
-from instruments.statistics.indicators import INDICATORS, SECOND_NS, chunk_gap_s, itl_s, send_lag_s
+from instruments.statistics.indicators import INDICATORS, SECOND_NS, send_lag_s
 from instruments.statistics.quantiles import quantile
 
-if TYPE_CHECKING:  # a load by hand asks no server for its numbers, and need not wait for what does
+if TYPE_CHECKING:  # a load by hand need not wait for what asks servers, nor for numpy before it begins
+    from instruments.statistics.measured import Measured
     from instruments.telemetry.record import ServerRecord
 
 
@@ -32,8 +33,9 @@ class RunSummary:
     output_tokens_per_s: float | None
     distributions: Mapping[str, tuple[float, ...]]  # by indicator, ascending, defined values only
     undefined: Mapping[str, int]  # completed requests for which the indicator is undefined
-    itl_s: tuple[float, ...] | None  # pooled and ascending; None when no answer tells its chunks' tokens
-    chunk_gap_s: tuple[float, ...]
+    # Gaps are pooled and ascending, in a read-only view of 8 bytes a value: there may be millions.
+    itl_s: Sequence[float] | None  # None when no answer tells its chunks' tokens
+    chunk_gap_s: Sequence[float]
     send_lag_p99_s: float | None  # less the time that making a connection took
     client: ClientCheck | None
     stamp_error_s: float | None  # how late a stamp may be at p99: calibrated, or what such stamps are worth
@@ -46,6 +48,14 @@ class RunSummary:
     span_unix_s: tuple[float, float] | None = None  # and on the wall clock, for what the server says of it
     sampling: Mapping[str, Any] = field(default_factory=dict)  # how often the run was looked at; see `looks`
     server: ServerRecord | None = None  # what the server said of itself around and during the run
+    _measured: Measured | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def measured(self) -> Measured:
+        """The indicators of `records`, each worked out once."""
+        if self._measured is None or self._measured.records is not self.records:
+            object.__setattr__(self, "_measured", _measure(self.records))
+        return cast("Measured", self._measured)
 
     @property
     def anytime(self) -> bool:
@@ -65,12 +75,13 @@ class RunSummary:
 def summarize(run: LoadRun, server: ServerRecord | None = None) -> RunSummary:
     """Summarize the measured requests of a run, with what the server said of itself meanwhile."""
     records = tuple(record for record in run.records if record.phase is Phase.MEASURED)
-    done = [record for record in records if record.outcome is Outcome.COMPLETED]
+    measured = _measure(records)
+    done = measured.answers
     duration_s = run.window.duration_s if run.window else None
     output_tokens = _total(record.completion_tokens for record in done)
     offered_per_s, achieved_per_s = _rates(run, records, duration_s)
     send_lag_p99_s = quantile(_send_lags(records), 0.99)
-    chunk_gaps, itl = _gaps(done)
+    chunk_gaps, itl_told = measured.view("chunk_gap_s"), measured.told("itl_s")
     return RunSummary(
         name=run.name,
         due=len(records),
@@ -82,9 +93,9 @@ def summarize(run: LoadRun, server: ServerRecord | None = None) -> RunSummary:
         output_tokens=output_tokens,
         prompt_tokens=_total(record.prompt_tokens for record in done),
         output_tokens_per_s=_per_second(output_tokens, duration_s),
-        distributions=_distributions(done),
-        undefined=_undefined(done) | {"itl_s": sum(itl_s(record) is None for record in done)},
-        itl_s=itl,
+        distributions={name: measured.distribution(name) for name in _OF_REQUESTS},
+        undefined={name: measured.undefined(name) for name in _OF_REQUESTS} | {"itl_s": len(done) - itl_told},
+        itl_s=measured.view("itl_s") if itl_told else None,
         chunk_gap_s=chunk_gaps,
         send_lag_p99_s=send_lag_p99_s,
         client=run.client,
@@ -110,7 +121,14 @@ def summarize(run: LoadRun, server: ServerRecord | None = None) -> RunSummary:
         span_unix_s=_span_unix_s(run),
         sampling=run.description.get("sampling") or {},
         server=server,
+        _measured=measured,
     )
+
+
+def _measure(records: Sequence[RequestRecord]) -> Measured:
+    from instruments.statistics.measured import Measured
+
+    return Measured(records)
 
 
 def _send_lags(records: Iterable[RequestRecord]) -> list[float]:
@@ -147,35 +165,6 @@ def _pace(instants_ns: list[int]) -> float | None:
     return (len(instants_ns) - 1) * SECOND_NS / (instants_ns[-1] - instants_ns[0])
 
 
-def _distributions(done: list[RequestRecord]) -> dict[str, tuple[float, ...]]:
-    return {
-        name: tuple(sorted(value for record in done if (value := indicator.of(record)) is not None))
-        for name, indicator in INDICATORS.items()
-        if indicator.of is not None
-    }
-
-
-def _undefined(done: list[RequestRecord]) -> dict[str, int]:
-    return {
-        name: sum(indicator.of(record) is None for record in done)
-        for name, indicator in INDICATORS.items()
-        if indicator.of is not None
-    }
-
-
-def _gaps(done: list[RequestRecord]) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
-    """Pooled gaps between chunks, and between tokens of the answers that tell how many their chunks had."""
-    chunks = _pooled(chunk_gap_s(record) for record in done)
-    if done and all(record.chunk_tokens and set(record.chunk_tokens) == {1} for record in done):
-        return chunks, chunks  # a token a chunk: nothing to be worked out twice
-    tokens = [gaps for record in done if (gaps := itl_s(record)) is not None]
-    return chunks, _pooled(tokens) if tokens else None
-
-
-def _pooled(gaps: Iterable[tuple[float, ...]]) -> tuple[float, ...]:
-    return tuple(sorted(gap for of_one in gaps for gap in of_one))
-
-
 def _total(counts: Iterable[int | None]) -> int | None:
     known = list(counts)
     return None if not known or None in known else sum(count for count in known if count is not None)
@@ -183,3 +172,6 @@ def _total(counts: Iterable[int | None]) -> int | None:
 
 def _per_second(count: int | None, duration_s: float | None) -> float | None:
     return None if count is None or not duration_s else count / duration_s
+
+
+_OF_REQUESTS = tuple(name for name, indicator in INDICATORS.items() if indicator.per_request)

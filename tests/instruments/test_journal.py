@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from dataclasses import replace
@@ -249,3 +250,33 @@ def test_a_run_of_parts_was_decided_where_any_part_was_cut_short(tmp_path: Path)
     run = load_run(tmp_path / "a.jsonl")
     assert run.description == {"sampling": {"looks": "open", "decided": True, "decided_at": 7}}
     assert ([one.index for one in run.records], run.complete) == ([1, 2], True)
+
+
+def test_equal_counts_of_tokens_are_one_object_in_memory(tmp_path: Path) -> None:
+    counted = [replace(FULL, index=index, chunk_tokens=(1, 2)) for index in range(3)]
+    records = load_run(write(tmp_path / "a.jsonl", *counted)).records
+    assert {id(one.chunk_tokens) for one in records} == {id(records[0].chunk_tokens)}
+    assert [one.chunk_tokens for one in records] == [(1, 2)] * 3
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_garbage_is_collected_after_reading_as_it_was_before(tmp_path: Path, collecting: bool) -> None:
+    broken = tmp_path / "broken.jsonl"
+    broken.write_bytes(b'{"kind":"run"}\n')
+    was = gc.isenabled()
+    try:
+        (gc.enable if collecting else gc.disable)()
+        load_run(write(tmp_path / "a.jsonl", FULL))
+        assert gc.isenabled() is collecting
+        with pytest.raises(JournalError):
+            load_run(broken)
+        assert gc.isenabled() is collecting
+    finally:
+        (gc.enable if was else gc.disable)()
+
+
+def test_a_field_of_a_later_version_is_passed_over_and_an_empty_line_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", FULL)
+    path.write_bytes(path.read_bytes().replace(b'"kind":"request",', b'"kind":"request","later":1,') + b"\n")
+    run = load_run(path)
+    assert (run.records, run.problems) == ((FULL,), ())
