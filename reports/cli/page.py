@@ -13,6 +13,8 @@ from instruments.results import RunFolder
 from instruments.slo.objective import load_objectives
 from reports import terminal
 from reports.document import verdict_document
+from reports.history import Since, find_since
+from reports.history.retention import PRUNED
 from reports.model import SessionReport, read_report
 from reports.page import write_page
 
@@ -53,15 +55,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page; returns the exit code."""
+    _refuse_pruned(options.folder)
     report = _read(options.folder, options.objectives)
     output = _output(options.output, options.folder)
-    write_page(report, output)
-    _write_verdict(report)
+    since = find_since(report)
+    write_page(report, output, since)
+    _write_verdict(report, since)
     try:
-        _say(report, output, as_json=options.json)
+        _say(report, output, since, as_json=options.json)
     except BrokenPipeError:  # `| head` has read enough; nothing more can be said there, nor at the exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return report.exit_code if options.exit_code else 0
+
+
+def _refuse_pruned(folder: Path) -> None:
+    """A page of what is left would read as a run that lost its records, and replace the one that tells it."""
+    pruned = RunFolder(folder).read_document(PRUNED)
+    if pruned is not None:
+        raise ConfigurationError(
+            f"{folder} cannot be judged again: its records were removed by prune",
+            expected="a run with its journals",
+            seen=f"{PRUNED} of {pruned.get('at')}",
+            hint="its report.html and verdict.json are what is left; list, compare and trend know it",
+        )
 
 
 def _read(folder: Path, objectives: Path | None) -> SessionReport:
@@ -81,17 +97,18 @@ def _output(output: Path | None, folder: Path) -> Path:
     return output
 
 
-def _write_verdict(report: SessionReport) -> None:
+def _write_verdict(report: SessionReport, since: Since | None) -> None:
     """verdict.json, where the session left none; other objectives' verdict is not the session's."""
     files = RunFolder(report.folder)
     if report.objectives_from is None and not (report.folder / "verdict.json").exists():
-        files.write_document("verdict.json", verdict_document(report))
+        files.write_document("verdict.json", verdict_document(report, since))
 
 
-def _say(report: SessionReport, page: Path, *, as_json: bool) -> None:
+def _say(report: SessionReport, page: Path, since: Since | None, *, as_json: bool) -> None:
     if as_json:
-        text = json.dumps(verdict_document(report), indent=2, ensure_ascii=False)
+        text = json.dumps(verdict_document(report, since), indent=2, ensure_ascii=False)
     else:
-        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        text = "\n".join(terminal.lines(report, colour, page=page))
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        colour = sys.stdout.isatty() and not plain
+        text = "\n".join(terminal.lines(report, colour, page=page, width=terminal.fitting()))
     print(text, flush=True)  # noqa: T201 - a command line speaks here
