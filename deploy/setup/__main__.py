@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 from deploy.setup import (
     allure,
+    audit,
     checkov,
+    checks,
     clone,
     engine,
     kubernetes,
@@ -32,8 +34,11 @@ PARTS: dict[str, Callable[[], None]] = {
     "redis": servers.install_redis,
     "stub": nvml_stub.install,
     "kubernetes": kubernetes.install,
+    "checks": checks.install,
     "checkov": checkov.install,
+    "audit": audit.install,
     "report": allure.report,
+    "report-gate": allure.gate,
     "lock": lock.remake,
 }
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deploy.setup import checkov, clone, step, suite, uv
+from deploy.setup import audit, checkov, clone, step, suite, uv
 from deploy.setup.engine import CPU, CUDA, RECIPES, wheel_source
 
 SHAPE = ["--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--quiet"]
@@ -19,6 +19,7 @@ def remake() -> None:
     _resolve(CPU.lock, [*narrow, clone.shown(RECIPES / "cpu.in")])
     _resolve(CUDA.lock, [*wide, clone.shown(RECIPES / "cuda.in")])
     _resolve(checkov.LOCK, [*wide, clone.shown(checkov.REQUIREMENT)])
+    _resolve(audit.LOCK, [*wide, clone.shown(audit.REQUIREMENT)])
 
 
 def _resolve(lock: Path, arguments: list[str]) -> None:

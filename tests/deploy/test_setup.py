@@ -10,11 +10,23 @@ from pathlib import Path
 import pytest
 
 from deploy.setup import __main__ as program
-from deploy.setup import alertmanager, allure, checkov, clone, engine, monitoring, packages, step, suite, uv
+from deploy.setup import (
+    alertmanager,
+    allure,
+    audit,
+    checkov,
+    clone,
+    engine,
+    monitoring,
+    packages,
+    step,
+    suite,
+    uv,
+)
 from deploy.setup.errors import SetupError
 from deploy.setup.stamp import stamp
 
-LOCKS = [suite.LOCK, engine.CPU.lock, engine.CUDA.lock, checkov.LOCK, uv.REQUIREMENT]
+LOCKS = [suite.LOCK, engine.CPU.lock, engine.CUDA.lock, checkov.LOCK, audit.LOCK, uv.REQUIREMENT]
 REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)")
 
 
