@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from reports.calibrated import why_stale
 from reports.judged import Judged
 from reports.loads import Load
 from reports.model import SessionReport
+from reports.searches import Search
+from reports.trials import Trial
 
 SCHEMA = 2
+# Of capacity.json and comparison.json: what was found. Their probes and pairs stay where they are.
+_OF_A_SEARCH = ("promise", "low", "high", "violated", "monotone", "reason", "simulated")
+_OF_A_TRIAL = ("change", "reason", "ratio", "requests", "failed", "pairs_more", "simulated")
 
 
-def verdict_document(report: SessionReport) -> dict[str, Any]:
+class Compared(Protocol):
+    """What changed since another run, as a document of its own."""
+
+    def document(self) -> Mapping[str, Any]: ...
+
+
+def verdict_document(report: SessionReport, since: Compared | None = None) -> dict[str, Any]:
     """All of the judgement, schema 2. Times in seconds, shares 0 to 1; None is undefined."""
     session = report.session
     return {
@@ -39,6 +51,9 @@ def verdict_document(report: SessionReport) -> dict[str, Any]:
         "laws": [{**asdict(law), "state": str(law.state)} for law in report.laws],
         "claims": {"total": len(report.claims), **dict(sorted(report.claim_counts.items()))},
         "loads": [{**_load(load), **_trust(load, report)} for load in report.loads],
+        "searches": [_search(one) for one in report.searches],
+        "trials": [_trial(one) for one in report.trials],
+        "since": None if since is None else dict(since.document()),
         "telemetry": _telemetry(report),
         "incidents": [
             {"at": incident.at, "component": incident.component, "what": incident.what}
@@ -91,6 +106,7 @@ def _load(load: Load) -> dict[str, Any]:
         "name": summary.name,
         "journal": load.journal,
         "workload": load.workload_id,
+        "workload_sha256": load.run.description.get("workload_sha256"),
         "due": summary.due,
         "outcomes": {str(outcome): count for outcome, count in sorted(summary.outcomes.items())},
         "complete": summary.complete,
@@ -101,6 +117,33 @@ def _load(load: Load) -> dict[str, Any]:
         "output_tokens_per_s": summary.output_tokens_per_s,
         "sampling": load.sampling or None,
         "void": list(summary.void),
+    }
+
+
+def _search(search: Search) -> dict[str, Any]:
+    """What a search for capacity found; a level is in what was searched by: users, or requests per second."""
+    told = search.document
+    asked = told.get("asked")
+    return {
+        "workload": search.workload,
+        "by": asked.get("by") if isinstance(asked, dict) else None,
+        "promised": asked.get("promise") if isinstance(asked, dict) else None,
+        **{name: told.get(name) for name in _OF_A_SEARCH},
+        "journals": f"capacity/{search.workload}/loads",
+    }
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    """What an interleaved comparison found: the ratio of B's figure to A's, with its interval."""
+    told = trial.document
+    pairs = told.get("pairs")
+    return {
+        "name": trial.name,
+        "figure": told.get("figure"),
+        "tolerance": told["rule"].get("tolerance") if isinstance(told.get("rule"), dict) else None,
+        **{name: told.get(name) for name in _OF_A_TRIAL},
+        "pairs": len(pairs) if isinstance(pairs, list) else 0,
+        "journals": f"trials/{trial.name}/loads",
     }
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from instruments.records import Outcome, RequestRecord
+import numpy as np
+import numpy.typing as npt
+
+from instruments.records import Outcome
 from instruments.slo import ServiceLevelObjective
 from instruments.statistics import RunSummary
-from instruments.statistics.correlation import effective_share_of_bad
+from instruments.statistics.correlation import Values, effective_share_of_bad
 from instruments.statistics.indicators import INDICATORS
 from instruments.statistics.quantiles import quantile, quantile_interval
+from reports.charts.bands import Band, band
 from reports.wording import Scale, time_scale
 
 SHARES = (0.5, 0.9, 0.95, 0.99)
 CONFIDENCE = 0.95
 _INFINITY = float("inf")
-_PANELS = (("ttft_s", "ttft_from_due_s"), ("e2e_s", "e2e_from_due_s"), ("tpot_s", None))
+_PANELS = {"ttft_s": "ttft_from_due_s", "e2e_s": "e2e_from_due_s", "tpot_s": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,47 @@ class QuantileRow:
     total: int  # how many count; those without a value count as slower than everything
     cells: tuple[tuple[str, str], ...]
     pooled: bool = False  # gaps of all answers: not independent, so without intervals
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A quantile in seconds and its 95 % interval: None where it lies among those without a value."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What an indicator's numbers are of: those without a value are infinite, and slower than all others."""
+
+    ordered: Sequence[float]  # ascending
+    sent: Values  # in the order of their sending, from which it shows how they hang together
+    known: int  # how many have a value
+    _worth: dict[float, float] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return len(self.ordered)
+
+    def worth(self, share: float) -> float:
+        """So much of their number are the requests worth about a quantile, as a share: 1.0 independent."""
+        if share not in self._worth:
+            value = quantile(self.ordered, share)
+            self._worth[share] = 1.0 if value is None else effective_share_of_bad(self.sent, float(value))
+        return self._worth[share]
+
+    def estimate(self, share: float) -> Estimate:
+        """A quantile over all that count, with its interval."""
+        value = quantile(self.ordered, share)
+        if value is None:
+            return Estimate(None)
+        ends = quantile_interval(self.ordered, share, CONFIDENCE, self.worth(share)) or (None, None)
+        return Estimate(_finite(value), _finite(ends[0]), _finite(ends[1]))
+
+
+Samples = Mapping[str, Sample]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,82 +100,84 @@ class Panel:
     curves: tuple[Curve, ...]
     limits: tuple[LimitLine, ...]
     scale: Scale
+    band: Band | None = None  # of the first curve
 
 
-def quantile_rows(summary: RunSummary) -> list[QuantileRow]:
+def samples(summary: RunSummary) -> Samples:
+    """Of every indicator of requests, worked out once for all that is shown of a load."""
+    return {name: sample(summary, name) for name, known in INDICATORS.items() if known.per_request}
+
+
+def quantile_rows(summary: RunSummary, of: Samples | None = None) -> list[QuantileRow]:
     """TTFT, TPOT and E2E with intervals; gaps between tokens or chunks without (they are not independent)."""
-    rows = [_indicator_row(summary, name) for name, known in INDICATORS.items() if known.per_request]
-    if summary.itl_s:
-        rows.append(_gap_row("ITL, pooled", summary.itl_s))
-    if summary.chunk_gap_s:
-        rows.append(_gap_row("chunk gaps, pooled", summary.chunk_gap_s))
+    rows = [_indicator_row(name, one) for name, one in (of or samples(summary)).items()]
+    for label, gaps in (("ITL, pooled", summary.itl_s), ("chunk gaps, pooled", summary.chunk_gap_s)):
+        if gaps is not None and len(gaps):
+            rows.append(_gap_row(label, gaps))
     return rows
 
 
-def panels(summary: RunSummary, objectives: Iterable[ServiceLevelObjective]) -> tuple[Panel, ...]:
+def panels(
+    summary: RunSummary, objectives: Iterable[ServiceLevelObjective], of: Samples | None = None
+) -> tuple[Panel, ...]:
     """What to draw of a load: TTFT, E2E and TPOT, each where any request has it."""
-    objectives = tuple(objectives)
-    drawn = (_panel(summary, objectives, name, from_due) for name, from_due in _PANELS)
-    return tuple(panel for panel in drawn if panel.curves[0].values)
+    objectives, of = tuple(objectives), of or samples(summary)
+    drawn = [_panel(summary, objectives, of, name) for name in _PANELS if of[name].known]
+    return tuple(drawn)
+
+
+def sample(summary: RunSummary, indicator: str) -> Sample:
+    """Every value of an indicator that counts, those without one infinite."""
+    of = summary.measured
+    values = np.where(of.completed, of.values(indicator), np.inf)
+    values[np.isnan(values)] = np.inf
+    sent = values[of.in_order][_counting(summary, indicator)[of.in_order]]
+    return Sample(np.sort(sent).tolist(), sent, int(np.isfinite(sent).sum()))
 
 
 def counted(summary: RunSummary, indicator: str) -> int:
     """How many requests an indicator's quantiles are of: those that its objectives judge."""
-    return len(_counting(summary, indicator))
+    return int(_counting(summary, indicator).sum())
 
 
-def _counting(summary: RunSummary, indicator: str) -> list[RequestRecord]:
-    records = [record for record in summary.records if record.outcome is not Outcome.CANCELLED]
+def _counting(summary: RunSummary, indicator: str) -> npt.NDArray[np.bool_]:
+    counting = ~summary.measured.had(Outcome.CANCELLED)
     if indicator == "tpot_s":  # an answer of one token has no cadence
-        return [record for record in records if record.completion_tokens != 1]
-    return records
+        counting &= summary.measured.output_tokens != 1
+    return counting
 
 
-def _indicator_row(summary: RunSummary, name: str) -> QuantileRow:
-    known, total = summary.distributions[name], counted(summary, name)
-    ordered = (*known, *([_INFINITY] * (total - len(known))))
-    sent = _in_order_of_sending(summary, name)
-    cells = tuple(_cell(ordered, share, sent) for share in SHARES)
-    return QuantileRow(INDICATORS[name].label, len(known), total, cells)
+def _indicator_row(name: str, of: Sample) -> QuantileRow:
+    cells = tuple(_said(of.estimate(share)) for share in SHARES)
+    return QuantileRow(INDICATORS[name].label, of.known, of.total, cells)
 
 
-def _in_order_of_sending(summary: RunSummary, name: str) -> list[float]:
-    """Every value that counts, those without one infinite; from their order shows how they hang together."""
-    of = INDICATORS[name].of
-    done = [record if record.outcome is Outcome.COMPLETED else None for record in _counting(summary, name)]
-    values = [of(record) if of and record else None for record in done]
-    return [_INFINITY if value is None else value for value in values]
-
-
-def _gap_row(label: str, gaps: tuple[float, ...]) -> QuantileRow:
-    cells = tuple(_cell(gaps, share) for share in SHARES)
+def _gap_row(label: str, gaps: Sequence[float]) -> QuantileRow:
+    cells = tuple(_said(Estimate(quantile(gaps, share))) for share in SHARES)
     return QuantileRow(label, len(gaps), len(gaps), cells, pooled=True)
 
 
-def _cell(ordered: Sequence[float], share: float, sent: Sequence[float] = ()) -> tuple[str, str]:
-    """A quantile, and its interval where the values are given in the order of their sending too."""
-    value = quantile(ordered, share)
-    ends = None
-    if value is not None and sent:
-        ends = quantile_interval(ordered, share, CONFIDENCE, effective_share_of_bad(sent, value))
-    value = _finite(value)
-    low, high = (None, None) if ends is None else (_finite(ends[0]), _finite(ends[1]))
-    unit = time_scale(low if value is None else value)
-    return unit.quantity(value), unit.interval(low, high)
+def _said(of: Estimate) -> tuple[str, str]:
+    """A quantile and its interval in words, both in one unit."""
+    unit = time_scale(of.low if of.value is None else of.value)
+    return unit.quantity(of.value), unit.interval(of.low, of.high)
 
 
 def _panel(
-    summary: RunSummary, objectives: Sequence[ServiceLevelObjective], name: str, from_due: str | None
+    summary: RunSummary, objectives: Sequence[ServiceLevelObjective], samples: Samples, name: str
 ) -> Panel:
-    total = counted(summary, name)
-    curves = [Curve(INDICATORS[name].label, summary.distributions[name], total)]
+    of, from_due = samples[name], _PANELS[name]
+    curves = [Curve(INDICATORS[name].label, summary.distributions[name], of.total)]
     speaks_of = {name}
     if from_due and any(one.indicator == from_due for one in objectives):
-        curves.append(Curve(INDICATORS[from_due].label, summary.distributions[from_due], total))
+        curves.append(Curve(INDICATORS[from_due].label, summary.distributions[from_due], of.total))
         speaks_of.add(from_due)
     limits = tuple(line for one in objectives for line in _limits(one, speaks_of))
     reference = min((line.value_s for line in limits), default=None) or quantile(curves[0].values, 0.5)
-    return Panel(INDICATORS[name].label, tuple(curves), limits, time_scale(reference))
+    # As cautious as the most cautious of the quantiles in the table.
+    worth = min(of.worth(share) for share in SHARES)
+    drawn = band(curves[0].values, of.total, worth)
+    return Panel(INDICATORS[name].label, tuple(curves), limits, time_scale(reference), drawn)
 
 
 def _limits(objective: ServiceLevelObjective, indicators: set[str]) -> list[LimitLine]:

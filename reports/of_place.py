@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from instruments.slo.conservation import OVERHEAD_BUDGET_S
 from reports import wording
 from reports.model import SessionReport
 
+_FEW = 3
 
-def changes(report: SessionReport) -> list[str]:
-    """A line for each objective left out and each limit replaced, then the laws' budget of overhead.
 
-    Judged later with other objectives, those of the catalog do not matter any more.
+def changes(report: SessionReport, *, briefly: bool = False) -> list[str]:
+    """A line for each reason to leave objectives out and each limit replaced, then the laws' budget.
+
+    Judged later with other objectives, those of the catalog do not matter any more. `briefly`: a few names of
+    many, and only limits that something was judged by.
     """
     session, said = report.session, []
     if report.objectives_from is None:
-        said += [f"not judged here: {words}" for words in by_reason(session.left_out)]
+        said += [
+            f"not judged here: {words}" for words in by_reason(session.left_out, _FEW if briefly else None)
+        ]
         said += [
             f"limit of this place: {name} {_limit(report, name, both['here'])}, "
             f"in the catalog {_limit(report, name, both['catalog'])}"
             for name, both in session.limits_replaced.items()
+            if not briefly or any(one.objective.id == name for one in report.verdicts)
         ]
     if (budget_s := session.overhead_budget_s) is not None:
         own, default = (wording.SECONDS.quantity(one) for one in (budget_s, OVERHEAD_BUDGET_S))
@@ -32,12 +38,16 @@ def changes(report: SessionReport) -> list[str]:
     return said
 
 
-def by_reason(left_out: Iterable[Mapping[str, str]]) -> list[str]:
+def by_reason(left_out: Iterable[Mapping[str, str]], most: int | None = None) -> list[str]:
     """A line for each reason why objectives are not judged at a place: which they are, and the reason."""
     named: dict[str, list[str]] = {}
     for one in left_out:
         named.setdefault(one["why"], []).append(one["id"])
-    return [f"{', '.join(ids)}: {why}" for why, ids in named.items()]
+    return [f"{', '.join(ids[:most])}{_more(ids, most)}: {why}" for why, ids in named.items()]
+
+
+def _more(ids: Sequence[str], most: int | None) -> str:
+    return f" and {len(ids) - most} more" if most is not None and len(ids) > most else ""
 
 
 def _limit(report: SessionReport, name: str, limit: float) -> str:

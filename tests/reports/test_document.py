@@ -1,4 +1,4 @@
-"""verdict.json and the Markdown summary."""
+"""verdict.json: what each field says, and nothing that was not measured."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 
 from instruments.slo import State
 from reports.document import verdict_document
-from reports.markdown import markdown
+from reports.history import find_since
 from reports.model import read_report
-from tests.reports.runs import CLAIM, RunBuilder, answered, failed, law, objective, waves
+from tests.reports.runs import CLAIM, RunBuilder, even_load, failed, law, objective, waves
+from tests.reports.schema import faults, verdict_schema
 
 
 def test_the_document_has_the_evidence_of_each_objective(met: RunBuilder) -> None:
@@ -50,7 +51,6 @@ def test_simulated_is_said_of_the_run_and_of_each_verdict(met: RunBuilder) -> No
     report = read_report(met.session(simulated=True).folder.path)
     document = verdict_document(report)
     assert (document["simulated"], document["objectives"][0]["simulated"]) == (True, True)
-    assert markdown(report).count("MET, simulated") == 2
 
 
 def test_a_law_keeps_its_value(met: RunBuilder) -> None:
@@ -60,26 +60,62 @@ def test_a_law_keeps_its_value(met: RunBuilder) -> None:
     assert [one["value"] for one in told] == [0.0125, None]
 
 
-def test_markdown_tells_what_the_place_left_out(met: RunBuilder) -> None:
-    met.session(left_out=({"id": "chat-tpot", "why": "for qwen, this is llama"},))
-    assert "- not judged here: chat-tpot: for qwen, this is llama\n" in markdown(read_report(met.folder.path))
+def test_searches_and_trials_are_told_without_their_probes(met: RunBuilder) -> None:
+    (met.folder.path / "capacity/knee").mkdir(parents=True)
+    (met.folder.path / "trials/itself").mkdir(parents=True)
+    write = met.folder.write_document
+    write("capacity/knee/capacity.json", {
+        "asked": {"by": "users", "promise": 8.0}, "promise": "MET", "low": 48.0, "high": None,
+        "violated": None, "monotone": True, "reason": "MET at 48", "simulated": False,
+        "probes": [{"level": 8}],
+    })  # fmt: skip
+    write("trials/itself/comparison.json", {
+        "figure": {"indicator": "e2e_s", "statistic": "p50"}, "rule": {"tolerance": 0.25},
+        "change": "INCONCLUSIVE", "reason": "too few pairs",
+        "ratio": {"value": 0.9, "low": 0.7, "high": None},
+        "requests": {"a": 4, "b": 4}, "failed": {"a": 0, "b": 1},
+        "pairs_more": 37, "pairs": [{"first": "a"}, {"first": "b"}], "simulated": False,
+    })  # fmt: skip
+    document = verdict_document(read_report(met.folder.path))
+    assert document["searches"] == [{
+        "workload": "knee", "by": "users", "promised": 8.0, "promise": "MET", "low": 48.0, "high": None,
+        "violated": None, "monotone": True, "reason": "MET at 48", "simulated": False,
+        "journals": "capacity/knee/loads",
+    }]  # fmt: skip
+    (trial,) = document["trials"]
+    assert (trial["name"], trial["change"], trial["pairs"], trial["pairs_more"]) == (
+        "itself", "INCONCLUSIVE", 2, 37,
+    )  # fmt: skip
+    assert (trial["ratio"]["value"], trial["tolerance"], trial["failed"]["b"]) == (0.9, 0.25, 1)
+    assert faults(json.loads(json.dumps(document)), verdict_schema()) == []
 
 
-def test_markdown_has_a_row_an_objective(run: RunBuilder) -> None:
-    # 5 of 20 failed: Clopper and Pearson at 95 % give 8.66 % to 49.1 %.
-    records = [answered(i, 10) for i in range(15)] + [failed(15 + i) for i in range(5)]
-    judged = objective(id="errors", indicator="error_share", statistic="share", at_most=0.01)
-    run.judge(run.load("chat-10", records), judged)
-    text = markdown(read_report(run.claim("failed", reason="VIOLATED").session(exit_code=10).folder.path))
-    assert text.startswith("## ❌ VIOLATED\n")
-    assert (
-        "| ❌ VIOLATED | errors: error share | ≤ 1 % | 25 % \\[8.657, 49.1\\] | 5 of 20 bad | 0.04× |" in text
-    )
+def test_a_search_of_another_shape_costs_nothing_else(met: RunBuilder) -> None:
+    (met.folder.path / "capacity/knee").mkdir(parents=True)
+    (met.folder.path / "trials/a").mkdir(parents=True)
+    met.folder.write_document("capacity/knee/capacity.json", {"asked": [1]})
+    met.folder.write_document("trials/a/comparison.json", {"rule": 1, "pairs": None})
+    document = verdict_document(read_report(met.folder.path))
+    assert (document["searches"][0]["low"], document["trials"][0]["pairs"]) == (None, 0)
+    assert faults(json.loads(json.dumps(document)), verdict_schema()) == []
 
 
-def test_hostile_text_is_no_markup(met: RunBuilder) -> None:
-    hostile = "<b>x</b> | [y](javascript:z) `q`\n# title"
-    text = markdown(read_report(met.claim("error", hostile, reason=hostile).session().folder.path))
-    assert "<b>" not in text
-    assert "[y](" not in text.replace("\\[", "").replace("\\]", "")
-    assert "\n# title" not in text
+def test_a_load_tells_the_hash_of_what_was_asked(run: RunBuilder) -> None:
+    run.judge(run.load("chat-10", waves(), workload_sha256="8e05fb6319ede40d"), objective())
+    (load,) = verdict_document(read_report(run.session().folder.path))["loads"]
+    assert load["workload_sha256"] == "8e05fb6319ede40d"
+
+
+def test_what_changed_is_told_where_there_is_an_earlier_run(run: RunBuilder) -> None:
+    earlier = RunBuilder(run.folder.path.parent / "run-0")
+    for one, began in ((earlier, "2026-11-20T06:00:00+00:00"), (run, "2026-11-21T06:00:00+00:00")):
+        one.judge(one.load("chat-10", even_load()), objective())
+        one.claim("passed").session(run_id=one.folder.path.name, started_at=began)
+    before = verdict_document(read_report(earlier.folder.path))
+    assert before["since"] is None
+    earlier.folder.write_document("verdict.json", before)
+    report = read_report(run.folder.path)
+    document = verdict_document(report, find_since(report))
+    assert document["since"]["before"]["run"] == "run-0"
+    assert document["since"]["like"] is True
+    assert faults(json.loads(json.dumps(document)), verdict_schema()) == []

@@ -11,9 +11,11 @@ import pytest
 from instruments.errors import JournalError
 from instruments.results import IncidentRecord
 from instruments.slo import State
+from reports import page as pages
+from reports.document import verdict_document
+from reports.history import find_since
 from reports.model import read_report
 from reports.page import render, write_page
-from reports.page.view import MOST_DETAILED, MOST_PLOTTED
 from tests.reports.markup import Page
 from tests.reports.runs import MS, RunBuilder, answered, even_load, failed, law, objective, waves
 
@@ -111,9 +113,11 @@ def test_failures_come_before_passes_and_skips_have_their_reasons(met: RunBuilde
     )
     met.claim("skipped", "suites/b.py::test_b", title="Skipped one", reason="the stack lacks a GPU")
     text = page_of(met.session(exit_code=1)).text
-    claims = text[text.index("By suite file") :]
-    assert claims.index("Last by name") < claims.index("Passes beside it") < claims.index("First by name")
+    claims = text[text.index("What was claimed") :]
+    assert "1 failed, 3 passed, 1 skipped of 5 claims" in claims
+    assert claims.index("Last by name") < claims.index("First by name") < claims.index("Passes beside it")
     assert "it broke details the traceback" in claims
+    assert "suites/z.py 1 of 2 passed" in claims
     assert "the stack lacks a GPU – 1 of 5 claims" in claims
 
 
@@ -125,8 +129,8 @@ def test_a_claim_is_not_called_failed_where_the_data_cannot_tell(
     journal = run.load("chat-10", [answered(i, 10 * (i + 1)) for i in range(10)])
     run.judge(journal, objective(at_most=at_most))
     text = page_of(run.claim("failed").session(exit_code=11)).text
-    claims = text[text.index("By suite file") :]
-    assert f"{told.split()[1]} of 1" in claims
+    claims = text[text.index("What was claimed") :]
+    assert f"1 {told.split()[1]} of 1 claim" in claims
     assert f"{told} A chat is answered" in claims
 
 
@@ -240,9 +244,11 @@ def test_a_drawing_is_described_and_takes_its_colours_from_the_page(met: RunBuil
     text = render(read_report(met.folder.path))
     plots = re.findall(r'<svg class="plot".*?</svg>', text, flags=re.S)
     assert len(plots) == 3
+    # 10, 20, … 1000 ms: the 50th, the 95th and the 99th of 100.
     assert (
-        'aria-label="Share of requests against TTFT; TTFT: 100 of 100 requests have one; limit 1.2 s' in text
-    )
+        'aria-label="Share of requests against TTFT; TTFT: 100 of 100 requests have one; '
+        "p50 0.5 s, p95 0.95 s, p99 0.99 s; limit 1.2 s"
+    ) in text
     for plot in plots:
         assert "var(--curve)" in plot
         assert "<text" in plot
@@ -273,10 +279,43 @@ def test_a_large_run_stays_below_2_mb_and_says_what_it_left_out(run: RunBuilder)
         run.claim("failed", f"suites/a.py::test_{number}", reason="no", detail="E" * 50_000)
     text = render(read_report(run.session(exit_code=1).folder.path))
     assert len(text.encode()) < 2_000_000
-    assert text.count('class="plot"') == 3 * MOST_PLOTTED
-    assert "24 further loads without plots" in text
-    assert text.count("characters left out") == MOST_DETAILED
-    assert f"{200 - MOST_DETAILED} further claims" in text
+    # 260,000 bytes for details; of each are shown 6,000, and a line of 31 that says what is left out.
+    assert text.count("44,000 characters left out") == 43
+    assert "Details of 157 further claims" in text
+    # 6 rows stand open, 150 are folded.
+    assert "194 further tests that did not pass" in text
+    assert "44 more tests in claims.jsonl" in text
+
+
+def test_a_page_that_would_be_too_large_has_less_of_everything(
+    met: RunBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        met.claim("failed", f"suites/a.py::test_{number}", reason="no", detail=f"the end of {number}.")
+    report = read_report(met.session(exit_code=1).folder.path)
+    assert Page(render(report)).text.count("the end of") == 30
+    monkeypatch.setattr(pages, "MOST_BYTES", 10_000)
+    text = Page(render(report)).text
+    assert text.count("the end of") == 12
+    assert "Details of 18 further claims" in text
+
+
+def test_the_verdict_says_what_changed_since_the_last_run(met: RunBuilder, run: RunBuilder) -> None:
+    met.folder.write_document("verdict.json", verdict_document(read_report(met.folder.path)))
+    later = RunBuilder(met.folder.path.parent / "run-2")
+    later.judge(later.load("chat-10", even_load()), objective(at_most=0.5))
+    later.folder.write_document("fingerprint.json", {"vllm": "0.11.2", "quantization": None})
+    later.claim("failed").session(
+        run_id="run-2",
+        started_at="2026-11-21T07:00:00+00:00",
+        finished_at="2026-11-21T07:01:00+00:00",
+        exit_code=10,
+    )
+    report = read_report(later.folder.path)
+    found = Page(render(report, find_since(report)))
+    assert "Since last time:" in found.text
+    assert "#since" in found.references
+    assert "Since last time:" not in page_of(met).text
 
 
 def test_a_page_is_written_whole_or_not_at_all(met: RunBuilder, tmp_path: Path) -> None:

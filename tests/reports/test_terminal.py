@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from instruments.results import IncidentRecord
 from instruments.slo import State
 from reports.model import read_report
-from reports.terminal import WIDTH, lines
+from reports.terminal import WIDTH, fitting, lines
 from tests.reports.runs import RunBuilder, answered, even_load, failed, law, objective
 
 
@@ -65,15 +67,18 @@ def test_a_gates_misses_laws_and_shared_alarms_are_told(run: RunBuilder) -> None
 
 def test_what_the_place_changed_is_told_of_a_run_that_was_met(met: RunBuilder) -> None:
     met.session(
-        left_out=({"id": "chat.tpot", "why": "for qwen*, this is llama"},),
+        left_out=(
+            {"id": "chat.tpot", "why": "for qwen*, this is llama"},
+            *({"id": f"a.{number}", "why": "for eks, this is local"} for number in range(5)),
+        ),
         limits_replaced={"chat.ttft": {"catalog": 0.5, "here": 1.2}, "chat.other": {"catalog": 1, "here": 2}},
         overhead_budget_s=0.2,
     )
     told = shown(met)
-    assert told[4:8] == [
+    assert told[4:8] == [  # and nothing of chat.other, by which nothing was judged
         "  not judged here: chat.tpot: for qwen*, this is llama",
+        "  not judged here: a.0, a.1, a.2 and 2 more: for eks, this is local",
         "  limit of this place: chat.ttft 1.2 s, in the catalog 0.5 s",
-        "  limit of this place: chat.other 2, in the catalog 1",
         "  laws on overhead: a budget of 0.2 s at this place, else 0.05 s",
     ]
     later = lines(read_report(met.folder.path, {"x": objective()}, objectives_from="o.yaml"))
@@ -109,3 +114,58 @@ def test_a_servers_error_does_not_steer_the_terminal(met: RunBuilder) -> None:
 def test_the_path_is_that_of_the_page(met: RunBuilder) -> None:
     told = lines(read_report(met.folder.path), page=Path("elsewhere.html"))
     assert told[-1] == "  elsewhere.html"
+
+
+def test_many_met_objectives_are_folded_and_none_that_failed(run: RunBuilder) -> None:
+    """120 objectives: 2 violated, 118 met, of which 93 have no line of their own.
+
+    The value of each is 0.95 s; the limit of number n is 1.2 s + n × 10 ms, so that the 25 with the least
+    headroom are the first ones, and the next has 1.45 s / 0.95 s = 1.526.
+    """
+    journal = run.load("chat-10", even_load())
+    for number in range(118):
+        run.judge(journal, objective(id=f"met-{number:03d}", at_most=1.2 + number / 100), family=120)
+    for number in range(2):
+        run.judge(journal, objective(id=f"violated-{number}", at_most=0.5), family=120)
+    told = shown(run.claim("failed").session(exit_code=10))
+    of_each = [line.split()[2] for line in told if line.startswith(("  ✓ MET", "  ✗ VIOLATED"))]
+    assert of_each == [f"met-{number:03d}" for number in range(25)] + ["violated-0", "violated-1"]
+    assert "  ✓ 93 more met, least headroom 1.53×" in told
+    assert sum(line.startswith("    - violated-") for line in told) == 2
+    assert len(told) < 50
+
+
+def test_evidence_ends_somewhere(run: RunBuilder) -> None:
+    journal = run.load("chat-10", even_load())
+    for number in range(45):
+        run.judge(journal, objective(id=f"violated-{number:02d}", at_most=0.5), family=45)
+    told = shown(run.claim("failed").session(exit_code=10))
+    assert sum("✗ VIOLATED" in line for line in told) == 45
+    assert sum(line.startswith("    - violated-") for line in told) == 40
+    assert "    - and 5 more objectives" in told
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 100, 140, 500])
+def test_lines_are_as_wide_as_asked(run: RunBuilder, width: int) -> None:
+    long = "a-name-that-goes-on-and-on." * 6
+    journal = run.load("chat-10", [*even_load(), *(failed(100 + i) for i in range(30))])
+    run.judge(journal, objective(id=long))
+    run.judge(journal, objective(indicator="error_share", statistic="share", at_most=0.01))
+    run.folder.append_law(law(State.VIOLATED, load=long, expected=long, seen=long))
+    run.claim("error", f"suites/{long}.py::t", reason=f"{long} " * 9).session(run_id=long, simulated=True)
+    told = lines(read_report(run.folder.path), width=width)[:-1]
+    assert max(map(len, told)) <= max(60, width)
+    text = "".join("".join(told).split())
+    for words in ("30 of 130 bad", "≤ 1 %", "≤ 1.2 s"):
+        assert words.replace(" ", "") in text
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"), [("40", 60), ("60", 60), ("99", 99), ("140", 140), ("300", 140), ("", 100)]
+)
+def test_the_width_is_the_terminals_within_what_is_read_well(
+    monkeypatch: pytest.MonkeyPatch, columns: str, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("sys.__stdout__", None)  # as where no terminal is: 100
+    assert fitting() == width
