@@ -93,7 +93,7 @@ def allowed(module: str) -> tuple[str, ...]:
     room, *rest = module.split(".")
     if room == "deploy":
         return (".".join(["deploy", *rest[:1]]),) if rest else ()
-    if room == "tests" and (rest[:1] == ["deploy"] or below(module, PLANTERS)):
+    if room == "tests" and (rest[:1] in (["deploy"], ["workflows"]) or below(module, PLANTERS)):
         return (*ROOMS["tests"], "deploy")
     return ROOMS[room]
 
