@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from instruments.results import ClaimRecord
 from instruments.slo import State
 from reports import laws, of_place, reproduction, wording
 from reports.judged import Judged
 from reports.model import SessionReport
-from reports.overall import Overall
+from reports.overall import Overall, cannot_tell
 
 if TYPE_CHECKING:
     from reports.history import Since
@@ -134,6 +135,8 @@ def _left_out(count: int, noun: str) -> str:
 
 def _lists(report: SessionReport) -> list[tuple[str, list[str]]]:
     broken = [claim for claim in report.claims if report.told(claim) in ("failed", "error")]
+    judged = {one.claim for one in report.verdicts} | {law.claim for law in report.laws}
+    open_ = [claim for claim in report.claims if cannot_tell(claim) and claim.nodeid not in judged]
     unmet = sorted(
         (one for one in report.verdicts if one.state is not State.MET),
         key=lambda one: _WORST_FIRST.index(one.state),
@@ -151,10 +154,15 @@ def _lists(report: SessionReport) -> list[tuple[str, list[str]]]:
             "Died",
             [f"{one.component} at {one.at}: {wording.one_line(one.what, 200)}" for one in report.incidents],
         ),
-        ("Claims that do not hold", [f"{one.nodeid}: {wording.one_line(one.reason, 200)}" for one in broken]),
+        ("Claims that do not hold", list(map(_claim, broken))),
+        ("Claims of which the data cannot tell", list(map(_claim, open_))),
         ("Skipped", [f"{wording.many(len(claims), 'claim')}: {reason}" for reason, claims in skipped]),
         ("To be doubted", list(report.problems)),
     ]
+
+
+def _claim(claim: ClaimRecord) -> str:
+    return f"{claim.nodeid}: {wording.one_line(claim.reason, 200)}"
 
 
 def _again(report: SessionReport) -> str:

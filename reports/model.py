@@ -132,7 +132,7 @@ def read_report(
         objectives_from=objectives_from,
         laws=tuple(laws),
         missing=tuple(evidence.missing()),
-        undecided=undecided_claims(unmet),
+        undecided=undecided_claims(unmet) | {claim.nodeid for claim in evidence.undecided_claims()},
         searches=tuple(searches),
         trials=tuple(trials),
     )

@@ -50,14 +50,22 @@ class Evidence:
     def broken_laws(self, state: State) -> list[Law]:
         return [law for law in self.laws if law.required and law.state is state]
 
-    def broken_claims(self) -> list[ClaimRecord]:
-        """Claims that failed for a reason of their own. A broken objective fails the test that asked
+    def own_claims(self) -> list[ClaimRecord]:
+        """Claims that did not pass for a reason of their own. A broken objective fails the test that asked
         for it too; that one is counted once, as the objective."""
         return [
             claim
             for claim in self.claims
             if claim.outcome == "error" or (claim.outcome == "failed" and claim.nodeid not in self.explained)
         ]
+
+    def broken_claims(self) -> list[ClaimRecord]:
+        """Those of them that do not hold."""
+        return [claim for claim in self.own_claims() if not cannot_tell(claim)]
+
+    def undecided_claims(self) -> list[ClaimRecord]:
+        """Those of them of which the data cannot tell whether they hold."""
+        return [claim for claim in self.own_claims() if cannot_tell(claim)]
 
     def missing(self) -> list[str]:
         """Objectives that the gate had to judge, and has no verdict of."""
@@ -68,6 +76,11 @@ class Evidence:
 
     def interrupted(self) -> bool:
         return not self.session.finished_at or self.session.exit_code == VerdictExit.INTERRUPTED
+
+
+def cannot_tell(claim: ClaimRecord) -> bool:
+    """Whether a claim failed by saying so itself: it raised ObjectiveInconclusive, and nothing is broken."""
+    return claim.outcome == "failed" and claim.reason.startswith(f"{State.INCONCLUSIVE}: ")
 
 
 def explained_claims(stored: Sequence[tuple[str, bool, State]]) -> frozenset[str]:
@@ -113,6 +126,15 @@ def _violated_law(evidence: Evidence) -> str | None:
 
 def _inconclusive(evidence: Evidence) -> str | None:
     return _objectives(evidence, State.INCONCLUSIVE, "undecided")
+
+
+def _undecided_claim(evidence: Evidence) -> str | None:
+    undecided = evidence.undecided_claims()
+    if not undecided:
+        return None
+    count = f"{len(undecided)} of {wording.many(len(evidence.claims), 'claim')} undecided"
+    first = wording.one_line(undecided[0].reason.removeprefix(f"{State.INCONCLUSIVE}: "), 160)
+    return f"{count}: {first}{_others(undecided)}"
 
 
 def _undecided_law(evidence: Evidence) -> str | None:
@@ -246,6 +268,7 @@ _TABLE: tuple[tuple[Overall, Callable[[Evidence], str | None]], ...] = (
     (Overall.VIOLATED, _violated),
     (Overall.VIOLATED, _violated_law),
     (Overall.INCONCLUSIVE, _inconclusive),
+    (Overall.INCONCLUSIVE, _undecided_claim),
     (Overall.INCONCLUSIVE, _undecided_law),
     (Overall.INCONCLUSIVE, _lost_evidence),
     (Overall.NOTHING_MEASURED, _nothing_measured),

@@ -162,9 +162,9 @@ class _Lines:
         report = self.report
         told = {one.claim for one in report.verdicts if one.claim and one.state is not State.MET}
         told |= {law.claim for law in report.laws if law.claim and law.state is not State.MET}
-        claims = Evidence(report.session, report.claims, (), explained=frozenset(told)).broken_claims()
+        claims = Evidence(report.session, report.claims, (), explained=frozenset(told)).own_claims()
         for claim in claims[:_MOST_CLAIMS]:
-            yield from self._item(f"{claim.outcome}: {claim.nodeid}: {_reason(claim)}")
+            yield from self._item(f"{report.told(claim)}: {claim.nodeid}: {_reason(claim)}")
         if len(claims) > _MOST_CLAIMS:
             yield from self._item(f"and {wording.many(len(claims) - _MOST_CLAIMS, 'more claim')}")
 

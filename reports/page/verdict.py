@@ -11,7 +11,7 @@ from instruments.slo import State
 from reports import laws, wording
 from reports.judged import Judged
 from reports.model import SessionReport
-from reports.overall import Overall
+from reports.overall import Overall, cannot_tell
 from reports.page.objectives import Row, closest, ranked
 
 MOST_LINES = 6
@@ -128,9 +128,10 @@ def _against(report: SessionReport) -> list[list[Ground]]:
     minded = report.session.gate
     return [
         [_objective(row) for row in rows if _is(row.one, State.VIOLATED)],
-        [_claim(report, claim) for claim in own_failures(report)],
+        [_claim(report, claim) for claim in own_failures(report) if not cannot_tell(claim)],
         [_law(group) for group in laws.unkept(report.laws) if group[0].state is State.VIOLATED],
         [_objective(row) for row in rows if _is(row.one, State.INCONCLUSIVE)],
+        [_claim(report, claim) for claim in own_failures(report) if cannot_tell(claim)],
         [_missing(report)] if report.missing else [],
         [
             _law(group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ def session(**changes: Any) -> SessionRecord:
 
 
 PASSED, FAILED, ERROR, SKIPPED = (claim(outcome) for outcome in ("passed", "failed", "error", "skipped"))
+CANNOT_TELL = replace(claim("failed", "t.py::b"), reason="INCONCLUSIVE: too noisy to tell")
 MET, VIOLATED, INCONCLUSIVE = (judged(state) for state in State)
 
 
@@ -44,6 +46,10 @@ MET, VIOLATED, INCONCLUSIVE = (judged(state) for state in State)
         ([PASSED], [INCONCLUSIVE, MET], Overall.INCONCLUSIVE),
         ([PASSED], [judged(State.VIOLATED, required=False)], Overall.CLAIMS_HOLD),
         ([PASSED], [judged(State.VIOLATED, required=False), MET], Overall.MET),
+        ([PASSED, CANNOT_TELL], [MET], Overall.INCONCLUSIVE),
+        ([PASSED, CANNOT_TELL, FAILED], [MET], Overall.FAILED),
+        ([PASSED, CANNOT_TELL], [VIOLATED], Overall.VIOLATED),
+        ([PASSED, replace(CANNOT_TELL, outcome="error")], [MET], Overall.FAILED),
         ([SKIPPED], [], Overall.NOTHING_MEASURED),
         ([], [], Overall.NOTHING_MEASURED),
     ],
