@@ -47,6 +47,7 @@ ROOTS = {
         "pandas",
         "prometheus-api-client",
         "prometheus-client",
+        "pyarrow",
         "pydantic",
         "pytest",
         "pytest-asyncio",
