@@ -19,7 +19,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,7 +29,16 @@ import orjson
 from instruments.clock import ClockAnchor
 from instruments.errors import JournalError
 from instruments.merging import merged
-from instruments.records import ClientCheck, LoadRun, Outcome, Phase, RequestRecord, Window
+from instruments.records import (
+    ClientCheck,
+    LoadRun,
+    Outcome,
+    Phase,
+    RequestRecord,
+    Window,
+    record_of,
+    told_of,
+)
 
 SCHEMA = 1
 _BLOCK = 1 << 20  # bytes that are read at once
@@ -58,7 +67,7 @@ class Journal:
 
     def append(self, record: RequestRecord) -> None:
         """Write one record; JournalError when the disk refuses it."""
-        self._write({"kind": "request", **_plain(record)})
+        self._write({"kind": "request", **told_of(record)})
         self._requests += 1
 
     def end(
@@ -218,6 +227,8 @@ def _without_collecting() -> Iterator[None]:
         yield
     finally:
         if collecting:
+            gc.freeze()  # all there is into the oldest generation, without being looked through
+            gc.unfreeze()
             gc.enable()
 
 
@@ -267,23 +278,15 @@ def _assembled(head: Mapping[str, Any], documents: Iterable[dict[str, Any]], pro
     )
 
 
-def _plain(record: RequestRecord) -> dict[str, Any]:
-    """The record's fields, without those that are unknown. (asdict would copy every tuple.)"""
-    plain = {name: getattr(record, name) for name in _FIELDS}
-    return {name: value for name, value in plain.items() if value is not None}
-
-
 def _record(line: dict[str, Any], counts: _Counts) -> RequestRecord:
     """One line as a record. Equal `chunk_tokens` become one tuple: most answers have a token a chunk."""
     del line["kind"]
-    values = line if line.keys() <= _KNOWN else {name: line[name] for name in _FIELDS if name in line}
-    values["outcome"] = Outcome(values["outcome"])
-    values["phase"] = Phase(values["phase"])
-    values["chunks_ns"] = tuple(values.get("chunks_ns", ()))
-    if "chunk_tokens" in values:
-        tokens = tuple(values["chunk_tokens"])
-        values["chunk_tokens"] = counts.setdefault(tokens, tokens)
-    return RequestRecord(**values)
+    line["outcome"], line["phase"] = Outcome(line["outcome"]), Phase(line["phase"])
+    line["chunks_ns"] = tuple(line.get("chunks_ns", ()))
+    if "chunk_tokens" in line:
+        tokens = tuple(line["chunk_tokens"])
+        line["chunk_tokens"] = counts.setdefault(tokens, tokens)
+    return record_of(line)
 
 
 def _cannot_write(path: Path, error: OSError) -> JournalError:
@@ -294,7 +297,3 @@ def _cannot_write(path: Path, error: OSError) -> JournalError:
         hint="free some space, or choose another folder with --results; "
         "what was written before this stays readable",
     )
-
-
-_FIELDS = tuple(field.name for field in fields(RequestRecord))
-_KNOWN = frozenset(_FIELDS)

@@ -7,6 +7,7 @@ what that says.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -79,4 +80,8 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Millions of records without a cycle among them: to look for cycles took longer than to draw them.
+    gc.set_threshold(50_000, 10, 1_000_000)
+    status = main()
+    gc.freeze()
+    sys.exit(status)

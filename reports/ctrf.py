@@ -25,7 +25,7 @@ def ctrf(report: SessionReport) -> dict[str, Any]:
     document: dict[str, Any] = {
         "reportFormat": "CTRF",
         "specVersion": SPEC_VERSION,
-        "reportId": str(uuid.uuid5(_IDS, report.session.run_id)),
+        "reportId": _id(report.session.run_id),
         "generatedBy": TOOL,
         "results": {
             "tool": {"name": TOOL},
@@ -58,7 +58,7 @@ def _summary(report: SessionReport, found: list[Case]) -> dict[str, Any]:
 
 def _test(case: Case) -> dict[str, Any]:
     told: dict[str, Any] = {
-        "id": str(uuid.uuid5(_IDS, case.nodeid)),
+        "id": _id(case.nodeid),
         "name": case.name,
         "status": _status(case),
         "duration": round(1000 * case.duration_s),
@@ -74,6 +74,11 @@ def _test(case: Case) -> dict[str, Any]:
         "extra": {"objectives": [_objective(one) for one in case.judged]} if case.judged else {},
     }
     return told | {name: value for name, value in optional.items() if value}
+
+
+def _id(name: str) -> str:
+    """Of half a surrogate pair too, as the name of a file may hold one."""
+    return str(uuid.uuid5(_IDS, name.encode("utf-8", "backslashreplace").decode()))
 
 
 def _status(case: Case) -> str:

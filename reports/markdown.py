@@ -145,7 +145,7 @@ def _lists(report: SessionReport) -> list[tuple[str, list[str]]]:
     return [
         ("Why", [f"{one.objective.id}: {one.reason}" for one in unmet]),
         ("Not judged, and required by the gate", list(report.missing)),
-        ("What this place changes of the catalog", of_place.changes(report)),
+        ("What this place changes of the catalog", of_place.changes(report, briefly=True)),
         (
             "Conservation laws that do not hold, or cannot be checked",
             [f"{group[0].state}: {laws.told(group)}" for group in laws.unkept(report.laws)],

@@ -99,14 +99,14 @@ class _Lines:
         for row in rows:
             yield from self._laid(row, columns)
         if folded:
-            yield f"  ✓ {len(folded)} more met, least headroom {wording.headroom(folded[0].verdict)}"
+            yield f"  ✓ {len(folded)} more met{_least(folded[0])}"
         yield from self._sampling()
 
     def _row(self, one: Judged) -> _Row:
         return _Row(
             one.state,
             f"{_MARKS[one.state]} {one.state}{_simulated(self.report)}",
-            wording.one_line(_printable(one.objective.id), 28),
+            wording.one_line(_printable(one.objective.id), 28) + _advisory(one),
             f"{wording.measured(one.verdict)} {wording.limit(one.objective)}",
             f"{wording.bad_of(one.verdict)}  {wording.headroom(one.verdict)}",
         )
@@ -150,8 +150,7 @@ class _Lines:
     def _unmet(self) -> Iterator[str]:
         unmet = [one for one in self.report.verdicts if one.state is not State.MET]
         for one in unmet[:_MOST_UNMET]:
-            advisory = "" if one.objective.required else " (advisory)"
-            yield from self._item(f"{one.objective.id}{advisory}: {one.reason}{_more(one)}")
+            yield from self._item(f"{one.objective.id}{_advisory(one)}: {one.reason}{_more(one)}")
             if one.journal:
                 yield from self._wrapped(one.journal, "      ")
         if len(unmet) > _MOST_UNMET:
@@ -204,6 +203,15 @@ def _room(one: Judged) -> float:
 
 def _simulated(report: SessionReport) -> str:
     return ", simulated" if report.simulated else ""
+
+
+def _least(one: Judged) -> str:
+    """Nothing where it is undefined: then it is so for all beyond."""
+    return "" if one.verdict.headroom is None else f", least headroom {wording.headroom(one.verdict)}"
+
+
+def _advisory(one: Judged) -> str:
+    return "" if one.objective.required else " (advisory)"
 
 
 def _more(one: Judged) -> str:

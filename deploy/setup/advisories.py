@@ -27,7 +27,7 @@ def main() -> int:
     lists = clone.CACHE / "audit"
     lists.mkdir(parents=True, exist_ok=True)
     codes = [_ask(clone.shown(lock), _python(lock, lists)) for lock in LOCKS]
-    codes += [_ask(clone.shown(recipe / "package-lock.json"), _npm(recipe)) for recipe in _recipes()]
+    codes += [_npm(recipe) for recipe in RECIPES]
     return 1 if any(codes) else 0
 
 
@@ -54,15 +54,12 @@ def _python(lock: Path, lists: Path) -> list[str]:
     return [str(PROGRAM), *flags, *files]
 
 
-def _recipes() -> tuple[Path, ...]:
+def _npm(recipe: Path) -> int:
+    name = clone.shown(recipe / "package-lock.json")
     if node.major() is None:
-        print("npm: there is no Node.js here; the two recipes are not looked up", flush=True)
-        return ()
-    return RECIPES
-
-
-def _npm(recipe: Path) -> list[str]:
-    return ["npm", "audit", "--prefix", str(recipe), "--package-lock-only"]
+        print(f"{name}:\n  not looked up: there is no Node.js with npm here", file=sys.stderr, flush=True)
+        return 1
+    return _ask(name, ["npm", "audit", "--prefix", str(recipe), "--package-lock-only"])
 
 
 def _ask(name: str, argv: list[str]) -> int:

@@ -1,7 +1,6 @@
 """The Allure report: `make report` turns results/latest/allure into pages, `make report-gate` judges it."""
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -11,16 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.setup import clone, step
+from deploy.setup import clone, node, step
 from deploy.setup.allure_trends import write_trends
 from deploy.setup.errors import SetupError
-from deploy.setup.stamp import stamp
 
 RECIPE = clone.ROOT / "reports" / "allure"
 HOME = clone.TOOLS / "allure"
 PROGRAM = HOME / "node_modules" / "allure" / "cli.js"
-RECIPE_FILES = ("package.json", "package-lock.json", ".npmrc")
-OLDEST_NODE = 20
+INPUTS = (Path(__file__), Path(node.__file__))
+OLDEST_NODE = node.OLDEST
 OLDEST_NODE_OF_GATE = 22  # Allure's gate calls iterator helpers, which Node 20 does not have
 RESULTS = clone.ROOT / "results"
 HISTORY = "history.jsonl"
@@ -113,18 +111,15 @@ def without_tag_manager(page: bytes) -> bytes:
 
 def install(oldest_node: int = OLDEST_NODE) -> None:
     """Install the Allure that the lock names into .tools/allure."""
-    _require_node(oldest_node)
-    made = stamp(HOME, [*(RECIPE / name for name in RECIPE_FILES), Path(__file__)])
-    if made.matches:
-        return
-    with step.step(f"install Allure into {clone.shown(HOME)}"):
-        HOME.mkdir(parents=True, exist_ok=True)
-        for name in RECIPE_FILES:
-            shutil.copy(RECIPE / name, HOME / name)
-        hint = "look at the network and at npm's settings (`npm config list`), then run this again"
-        argv: step.Words = ["npm", "ci", "--prefix", HOME, "--ignore-scripts"]
-        step.run(argv, log="npm", hint=hint, limit_s=600)
-    made.write()
+    if oldest_node == OLDEST_NODE:
+        what, instead = "report", "the self-contained page `python -m reports results/latest` needs none"
+    else:
+        what, instead = (
+            "quality gate",
+            "the verdict itself, `python -m reports results/latest` and its exit code, needs none",
+        )
+    node.require(oldest_node, f"Allure's {what}", f"install Node.js {oldest_node}; {instead}")
+    node.install(RECIPE, HOME, *INPUTS)
 
 
 def _generate(results: Results, pages: Path, scratch: Path) -> None:
@@ -204,17 +199,3 @@ def _read(text: str) -> object:
 
 def _served(shown: str) -> str:
     return f"python3 -m http.server --bind 127.0.0.1 -d {shown}/allure-report"
-
-
-def _require_node(oldest: int) -> None:
-    said = step.output(["node", "--version"]) if shutil.which("node") and shutil.which("npm") else None
-    major = re.match(r"v(\d+)", said or "")
-    if major is None or int(major[1]) < oldest:
-        report = oldest == OLDEST_NODE
-        page = "the self-contained page `python -m reports results/latest` needs none"
-        verdict = "the verdict itself, `python -m reports results/latest` and its exit code, needs none"
-        raise SetupError(
-            f"node {oldest} or newer with npm, for Allure's {'report' if report else 'quality gate'}",
-            (said or "").strip() or f"no working node and npm in PATH={os.environ.get('PATH', '')}",
-            f"install Node.js {oldest}; {page if report else verdict}",
-        )

@@ -21,11 +21,11 @@ def major() -> int | None:
 
 
 def require(oldest: int, what: str, hint: str) -> None:
-    """Raise SetupError where there is no Node.js of at least `oldest`, which `what` is made by."""
+    """Raise SetupError where there is no Node.js of at least `oldest`, for `what`."""
     found = major()
     if found is None or found < oldest:
         seen = f"node {found}" if found else f"no working node and npm in PATH={os.environ.get('PATH', '')}"
-        raise SetupError(f"node {oldest} or newer with npm, which {what} is made by", seen, hint)
+        raise SetupError(f"node {oldest} or newer with npm, for {what}", seen, hint)
 
 
 def install(recipe: Path, home: Path, *inputs: Path) -> None:

@@ -91,10 +91,12 @@ def judge_share(case: Case) -> Finding:
     """Is the share of requests that failed, or were not good, below what is allowed?"""
     objective = case.objective
     answer = decide_share(_bad_flags(case), 0.5, case.rule())
+    if not answer.requests:  # of those that a late stamp alone made bad, none is left when it is taken off
+        return undecidable("every client left before it was known")
     state, reason = STATES[answer.answer], told(answer, objective.bad_share, "requests")
     if state is State.MET and (moving := _goodput_moves(case)):
         state, reason = State.INCONCLUSIVE, f"{reason}; {moving}"
-    worth = answer.effective / answer.requests if answer.requests else 1.0
+    worth = answer.effective / answer.requests
     counts = answer.bad * worth, answer.requests * worth
     if case.summary.anytime:
         low, high = share_sequence(*counts, 1 - objective.confidence)

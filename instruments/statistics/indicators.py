@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Literal
 from instruments.records import Outcome, RequestRecord
 
 if TYPE_CHECKING:  # a load by hand has no need of numpy while it goes
-    from instruments.statistics.pooled import Flags, Pooled
+    from instruments.statistics.pooled import Flags, Floats, Pooled, Whole
 
 SECOND_NS = 1e9
+# From which instant to which the indicators of a request run; in a TPOT the tokens share that.
+_SPANS = {
+    "ttft_s": ("sent_ns", "first_token_ns"),
+    "ttft_from_due_s": ("due_ns", "first_token_ns"),
+    "tpot_s": ("first_token_ns", "last_token_ns"),
+    "e2e_s": ("sent_ns", "done_ns"),
+    "e2e_from_due_s": ("due_ns", "done_ns"),
+}
 
 
 def ttft_s(record: RequestRecord) -> float | None:
@@ -55,6 +63,29 @@ def send_lag_s(record: RequestRecord) -> float | None:
     return _between(record.due_ns, record.sent_ns)
 
 
+def values_s(indicator: str, told_ns: Callable[[str], Whole], tokens: Whole, completed: Flags) -> Floats:
+    """An indicator of many requests at once, to the same digit; NaN where it is undefined.
+
+    `told_ns` gives an instant of every request by its name; `tokens` are below 0 where they are not told.
+    """
+    import numpy as np
+
+    values = spans_s(*map(told_ns, _SPANS[indicator]))
+    if indicator == "tpot_s":
+        return np.where(tokens < 2, np.nan, values / np.maximum(tokens - 1, 1))
+    return np.where(completed, values, np.nan) if indicator.startswith("e2e") else values
+
+
+def spans_s(start_ns: Whole, end_ns: Whole) -> Floats:
+    """From an instant of each request to another; NaN where one of them is UNKNOWN."""
+    import numpy as np
+
+    from instruments.statistics.pooled import UNKNOWN
+
+    known = (start_ns != UNKNOWN) & (end_ns != UNKNOWN)
+    return np.where(known, (end_ns - start_ns) / SECOND_NS, np.nan)
+
+
 def itl_s(record: RequestRecord) -> tuple[float, ...] | None:
     """Gaps between tokens: a chunk of k tokens is one gap and k − 1 zeros.
 
@@ -77,18 +108,23 @@ def chunk_gap_s(record: RequestRecord) -> tuple[float, ...]:
 
 def chunk_gaps_s(records: Sequence[RequestRecord]) -> Pooled:
     """`chunk_gap_s` of many requests at once, to the same digit."""
+    from instruments.statistics.pooled import arrivals
+
+    return gaps_between(*arrivals(records))
+
+
+def gaps_between(at_ns: Whole, offsets: Whole) -> Pooled:
+    """The same of the instants of their chunks, those of request i from offset i to the next."""
     import numpy as np
 
-    from instruments.statistics.pooled import Pooled, arrivals, offsets_of
+    from instruments.statistics.pooled import Pooled, offsets_of
 
-    at_ns, offsets = arrivals(records)
     within = np.ones(max(0, len(at_ns) - 1), dtype=np.bool_)
     edges = offsets[1:-1]
     within[edges[(edges > 0) & (edges < len(at_ns))] - 1] = False  # from one answer's last chunk to another's
     gaps = np.diff(at_ns)[within] / SECOND_NS
-    return Pooled(
-        gaps, offsets_of(np.maximum(np.diff(offsets) - 1, 0)), np.ones(len(records), dtype=np.bool_)
-    )
+    sizes = np.diff(offsets)
+    return Pooled(gaps, offsets_of(np.maximum(sizes - 1, 0)), np.ones(len(sizes), dtype=np.bool_))
 
 
 def itls_s(records: Sequence[RequestRecord], chunks: Pooled) -> Pooled:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
 
 from instruments.records import Outcome, RequestRecord
-from instruments.statistics.indicators import INDICATORS, chunk_gaps_s, itls_s
-from instruments.statistics.pooled import Flags, Floats, Pooled, Whole, offsets_of, whole
+from instruments.statistics.indicators import (
+    INDICATORS,
+    SECOND_NS,
+    chunk_gaps_s,
+    gaps_between,
+    itls_s,
+    spans_s,
+    values_s,
+)
+from instruments.statistics.pooled import UNKNOWN, Flags, Floats, Pooled, Whole, arrivals, offsets_of, whole
 
 Kept = TypeVar("Kept")
 
@@ -25,17 +34,33 @@ class Measured:
 
     def values(self, indicator: str) -> Floats:
         """An indicator of requests, for every record whatever its outcome; NaN is undefined."""
-        of = INDICATORS[indicator].of
-        if of is None:
+        if not INDICATORS[indicator].per_request:
             raise ValueError(f"{indicator} has no value of each request")
-        return self._once(indicator, lambda: _values(of, self.records))
+        return self._once(
+            indicator, lambda: values_s(indicator, self.told_ns, self.output_tokens, self.completed)
+        )
+
+    def told_ns(self, name: str) -> Whole:
+        """One of the instants or spans of every record; UNKNOWN where it has none."""
+        return self._once(
+            name, lambda: whole(map(attrgetter(name), self.records), len(self.records), UNKNOWN)
+        )
 
     def gaps(self, indicator: str) -> Pooled:
         """`itl_s` or `chunk_gap_s` of those that completed; the others tell none."""
-        chunks = self._once("chunks", lambda: chunk_gaps_s(self.answers))
+        chunks = self._once("chunks", self._chunk_gaps)
         if indicator == "chunk_gap_s":
             return self._once(indicator, lambda: self._among_all(chunks))
         return self._once(indicator, lambda: self._among_all(itls_s(self.answers, chunks)))
+
+    @property
+    def arrivals(self) -> tuple[Whole, Whole]:
+        """(at_ns, offsets) of all chunks of all records, whatever their outcome."""
+        return self._once("arrivals", lambda: arrivals(self.records))
+
+    def _chunk_gaps(self) -> Pooled:
+        """Of those that completed."""
+        return gaps_between(*self.arrivals) if self.completed.all() else chunk_gaps_s(self.answers)
 
     def gap_means(self, indicator: str) -> Floats:
         """Of each record the mean of its gaps; 0 without one."""
@@ -90,6 +115,13 @@ class Measured:
         """The records' places in the order of their sending; of those never sent, in that of being due."""
         return self._once("in_order", lambda: np.argsort(self._begun_ns(), kind="stable"))
 
+    def send_lags(self) -> Floats:
+        """Ascending, less the time that making a connection took: that is the network's and the server's."""
+        sent, connecting = self.told_ns("sent_ns"), self.told_ns("connect_ns")
+        lags = spans_s(self.told_ns("due_ns"), sent)
+        lags -= np.where(connecting == UNKNOWN, 0, connecting) / SECOND_NS
+        return np.sort(lags[sent != UNKNOWN])
+
     def _among_all(self, of_answers: Pooled) -> Pooled:
         """Values of the completed ones, in their places among all records."""
         sizes = np.zeros(len(self.records), dtype=np.int64)
@@ -98,19 +130,14 @@ class Measured:
         return Pooled(of_answers.values, offsets_of(sizes), told)
 
     def _begun_ns(self) -> Whole:
-        begun = (one.due_ns if one.sent_ns is None else one.sent_ns for one in self.records)
-        return np.fromiter(begun, np.int64, len(self.records))
+        sent = self.told_ns("sent_ns")
+        return np.where(sent == UNKNOWN, self.told_ns("due_ns"), sent)
 
     def _once(self, name: str, work_out: Callable[[], Kept]) -> Kept:
         if name not in self._kept:
             self._kept[name] = work_out()
         kept: Kept = self._kept[name]
         return kept
-
-
-def _values(of: Callable[[RequestRecord], float | None], records: Sequence[RequestRecord]) -> Floats:
-    known = (np.nan if (value := of(record)) is None else value for record in records)
-    return np.fromiter(known, np.float64, len(records))
 
 
 _COMPLETED = Outcome.COMPLETED

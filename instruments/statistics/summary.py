@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from instruments.records import ClientCheck, LoadRun, Outcome, Phase, RequestRecord
 from instruments.statistics.client import stamp_error_s, void_reasons
-from instruments.statistics.indicators import INDICATORS, SECOND_NS, send_lag_s
+from instruments.statistics.indicators import INDICATORS, SECOND_NS
 from instruments.statistics.quantiles import quantile
 
 if TYPE_CHECKING:  # a load by hand need not wait for what asks servers, nor for numpy before it begins
@@ -80,7 +80,7 @@ def summarize(run: LoadRun, server: ServerRecord | None = None) -> RunSummary:
     duration_s = run.window.duration_s if run.window else None
     output_tokens = _total(record.completion_tokens for record in done)
     offered_per_s, achieved_per_s = _rates(run, records, duration_s)
-    send_lag_p99_s = quantile(_send_lags(records), 0.99)
+    send_lag_p99_s = quantile(measured.send_lags().tolist(), 0.99)
     chunk_gaps, itl_told = measured.view("chunk_gap_s"), measured.told("itl_s")
     return RunSummary(
         name=run.name,
@@ -129,12 +129,6 @@ def _measure(records: Sequence[RequestRecord]) -> Measured:
     from instruments.statistics.measured import Measured
 
     return Measured(records)
-
-
-def _send_lags(records: Iterable[RequestRecord]) -> list[float]:
-    """Ascending, less the time that making a connection took: that is the network's and the server's."""
-    lags = [(send_lag_s(record), record.connect_ns or 0) for record in records]
-    return sorted(lag - connect_ns / SECOND_NS for lag, connect_ns in lags if lag is not None)
 
 
 def _span_unix_s(run: LoadRun) -> tuple[float, float] | None:

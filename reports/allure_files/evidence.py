@@ -25,7 +25,7 @@ _SECRETS = (
     re.compile(r"(?i)(\b(?:bearer|basic)\s+)[^\s\"',}\]]+"),
     re.compile(r"(?i)(\bauthorization[\"']?\s*[=:]\s*[\"']?)(?!(?:bearer|basic)\b)[^\s\"',}\]]+"),
     re.compile(r"(?i)((?:api[-_]?key|secret|password|passwd)s?[\"']?\s*[=:]\s*[\[(\"']*)[^\s\"',})\]]+"),
-    re.compile(r"(?i)(--[\w-]*(?:key|token|secret|password)[\"',]*[\s=]+[\"']?)(?!-)[^\s\"',]+"),
+    re.compile(r"(?i)(--[\w-]{0,64}(?:key|token|secret|password)[\"',]*[\s=]+[\"']?)(?!-)[^\s\"',]+"),
     re.compile(r"()\bsk-[\w-]{8,}"),
     re.compile(r"((?<=://))[^/@\s]+(?=@)"),
 )

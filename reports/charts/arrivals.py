@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from instruments.records import LoadRun, Outcome, Phase, RequestRecord
 from instruments.statistics import RunSummary
+from instruments.statistics.pooled import arrivals as all_arrivals
 from reports.charts.slices import Instants, Slices
 
 Counts = npt.NDArray[np.float64]
@@ -71,8 +72,8 @@ def arrivals(run: LoadRun, summary: RunSummary, slices: Slices) -> Arrivals:
     answers = [record for record in run.records if len(record.chunks_ns)]
     tokens = None if _untold(run.records) else _whole_answers(run.records, slices)
     heat = np.zeros(((bins.count if bins else 0) + 1, slices.count), dtype=np.int64)
-    for records in _batches(answers):
-        batch = _batch(records, slices)
+    for records, instants in _batches(answers, _instants(run, summary)):
+        batch = _batch(records, instants, slices)
         if tokens is not None:
             tokens += batch.tokens()
         _add_gaps(heat, batch, bins, of_tokens=of_tokens)
@@ -104,9 +105,22 @@ def _whole_answers(records: Sequence[RequestRecord], slices: Slices) -> Counts:
     return slices.counted(instants, np.array([tokens for _, tokens in whole], dtype=np.float64))
 
 
-def _batches(records: Sequence[RequestRecord]) -> Iterator[Sequence[RequestRecord]]:
+def _instants(run: LoadRun, summary: RunSummary) -> Instants:
+    """Of all chunks of all records; those of the measured ones are known already, which mostly are all."""
+    if len(summary.records) == len(run.records):
+        return summary.measured.arrivals[0]
+    return all_arrivals(run.records)[0]
+
+
+def _batches(
+    records: Sequence[RequestRecord], at_ns: Instants
+) -> Iterator[tuple[Sequence[RequestRecord], Instants]]:
+    done = 0
     for start in range(0, len(records), _BATCH):
-        yield records[start : start + _BATCH]
+        some = records[start : start + _BATCH]
+        count = sum(len(one.chunks_ns) for one in some)
+        yield some, at_ns[done : done + count]
+        done += count
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +146,8 @@ class _Batch:
         return np.repeat(of_records, self.lengths) & inside
 
 
-def _batch(records: Sequence[RequestRecord], slices: Slices) -> _Batch:
+def _batch(records: Sequence[RequestRecord], instants: Instants, slices: Slices) -> _Batch:
     lengths = np.fromiter((len(one.chunks_ns) for one in records), np.int64, len(records))
-    chunks = chain.from_iterable(one.chunks_ns for one in records)
-    instants = np.fromiter(chunks, np.int64, int(lengths.sum()))
     return _Batch(records, lengths, instants, slices.place(instants), _weights(records, lengths), slices)
 
 

@@ -25,6 +25,11 @@ class Level:
     ttft_p50: Estimate
     ttft_p95: Estimate
 
+    @property
+    def doubt(self) -> str:
+        """Why its numbers are not those of a whole load, measured well; empty where they are."""
+        return "void" if self.load.summary.void else "" if self.load.summary.complete else "did not end well"
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -43,7 +48,7 @@ def families(loads: Sequence[Load]) -> tuple[Family, ...]:
     """Every family among the loads, in the order of their first load."""
     by_kind: dict[str, list[Load]] = {}
     for load in loads:
-        if isinstance(load.workload.get("users"), int) and load.summary.completed:
+        if isinstance(load.workload.get("users"), int) and load.judged:
             by_kind.setdefault(_kind(load), []).append(load)
     found = [_family(part) for alike in by_kind.values() for part in _swept(alike)]
     order = {load.journal: at for at, load in enumerate(loads)}
@@ -61,7 +66,8 @@ def _swept(alike: Sequence[Load]) -> list[list[Load]]:
 
 
 def _enough(loads: Sequence[Load]) -> bool:
-    return len({load.workload["users"] for load in loads}) >= FEWEST_LEVELS
+    levels = {load.workload["users"] for load in loads}
+    return len(levels) >= FEWEST_LEVELS and any(load.summary.completed for load in loads)
 
 
 def _kind(load: Load) -> str:

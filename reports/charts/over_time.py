@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from instruments.statistics.quantiles import quantile
 from instruments.telemetry.record import Series
 from reports.charts.slices import Slices, end_ns
 
+_SILENT = 3.5  # times the usual distance of two samples: a scrape or two may be late
 Values = tuple[float | None, ...]
 Samples = tuple[tuple[float, ...], tuple[float, ...]]
 Together = Callable[[Sequence[float]], float]
@@ -36,6 +38,13 @@ class Gauge:
     name: str
     at_s: tuple[float, ...]
     values: tuple[float, ...]
+
+    @property
+    def gaps(self) -> tuple[int, ...]:
+        """Before which samples so long nothing was told that nobody knows what was between."""
+        apart = [later - earlier for earlier, later in pairwise(self.at_s)]
+        usual_s = sorted(apart)[len(apart) // 2] if apart else 0.0
+        return tuple(at for at, one in enumerate(apart, start=1) if one > _SILENT * usual_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,9 @@ from pathlib import Path
 from instruments.errors import ConfigurationError
 from reports.history import find_since
 from reports.model import read_report
-from reports.written import FORMATS, write_whole
+from reports.written import FILES, FORMATS, write_whole
 
-# Files that a run is judged by: none of them is written over, whatever --output says.
-_MEASURED = (".jsonl", ".csv", ".log", ".pid")
-_KEPT = frozenset({"run.json", "fingerprint.json", "capacity.json", "comparison.json"})
+_JOURNAL = ".jsonl"  # wherever it lies: what was measured is written over by nothing
 EPILOG = """\
 formats:
   markdown  for a pull request or the summary of a job
@@ -58,11 +56,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(output: Path) -> None:
-    if output.suffix in _MEASURED or output.name in _KEPT:
+    if output.suffix == _JOURNAL or _is_kept(output.resolve()):
         raise ConfigurationError(
-            f"--output {output} has the name of a file of measurements",
-            expected="a name that ends in .md, .xml or .json, and is none of a run's records",
+            f"--output {output} is a file of measurements",
+            expected="a file of its own, or one of those that are made of a run anew",
             seen=output.name,
+            hint=f"in a run's folder: {', '.join(FILES)}",
         )
     if output.is_dir():
         raise ConfigurationError(f"--output {output} is a folder", expected="the name of a file")
+
+
+def _is_kept(output: Path) -> bool:
+    """Whether it is there, in the folder of a run, and none of the files that are made of it."""
+    inside = any((folder / "run.json").is_file() for folder in output.parents)
+    return inside and output.is_file() and output.name not in FILES

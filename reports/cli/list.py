@@ -116,7 +116,7 @@ def _row(one: Listed) -> tuple[str, ...]:
     session, entry = one.run.session, one.entry
     took = wording.between(session.started_at, session.finished_at) if session else None
     return (
-        wording.moment(session.started_at)[:16] if session else wording.UNDEFINED,
+        f"{one.run.started:%Y-%m-%d %H:%M}" if one.run.started else wording.UNDEFINED,
         one.run.name,
         session.environment if session else wording.UNDEFINED,
         (session.engine if session else None) or wording.UNDEFINED,

@@ -21,8 +21,8 @@ Removed of a run: {", ".join(RECORDS[:7])},
 What stays: run.json, fingerprint.json, verdict.json, the pages, and whatever else was put there, so that
 list, compare and trend go on. The page of such a run cannot be made again, nor its records judged again.
 
-Never touched: the latest run, the newest N, one begun less than a day ago that is not finished, one without
-a verdict.json, one that cannot be read, one that holds a file {KEEP}, and whatever a link points to.
+Never touched: the run that `latest` names, the newest N, one begun less than a day ago that is not finished,
+one without a verdict.json that list can read, one that holds a file {KEEP}, and whatever a link points to.
 
 exit codes:
   0  done, or nothing to do, or not confirmed
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     freed = size(plan.size - left(plan.prunable))
     say(f"freed {freed} of {wording.many(len(plan.prunable), 'run')}")
     for why in failed:
-        print(f"cannot remove {why}", file=sys.stderr)  # noqa: T201 - a command line speaks here
+        print(why, file=sys.stderr)  # noqa: T201 - a command line speaks here
     return VerdictExit.UNREADABLE if failed else VerdictExit.MET
 
 

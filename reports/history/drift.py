@@ -165,13 +165,14 @@ def find_step(values: Sequence[float], level: float = FALSE_ALARM / 2) -> Step |
 
 def _rarity(centred: NDArray[np.float64], largest: float, level: float) -> float:
     """The share of orders with as large a difference. Orders are drawn until p cannot be `level` or less."""
-    orders = _orders(len(centred), max(_DRAWS, math.ceil(5 / level)))
+    dice = np.random.default_rng(_SEED)
+    most = max(_DRAWS, math.ceil(5 / level))
     drawn = as_large = 0
-    while drawn < len(orders) and 1 + as_large <= level * (1 + len(orders)):
-        some = orders[drawn : drawn + _AT_ONCE]
-        others = _weighed(centred[some]).max(axis=1)
+    while drawn < most and 1 + as_large <= level * (1 + most):
+        orders = dice.permuted(np.tile(centred, (min(_AT_ONCE, most - drawn), 1)), axis=1)
+        others = _weighed(orders).max(axis=1)
         as_large += int((others >= largest * (1 - 1e-9)).sum())
-        drawn += len(some)
+        drawn += len(orders)
     return (1 + as_large) / (1 + drawn)
 
 
@@ -184,9 +185,3 @@ def _weighed(centred: NDArray[np.float64]) -> NDArray[np.float64]:
     k = np.arange(STEP_LEAST, n - STEP_LEAST + 1)
     sums = np.cumsum(centred, axis=-1)[..., k - 1]
     return np.asarray(np.abs(sums) * np.sqrt(n / (k * (n - k))))
-
-
-@lru_cache(maxsize=2)
-def _orders(n: int, draws: int) -> NDArray[np.intp]:
-    """So many random orders of n, a row each."""
-    return np.random.default_rng(_SEED).permuted(np.tile(np.arange(n), (draws, 1)), axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -111,7 +112,7 @@ def read_entries(runs: Iterable[Run]) -> tuple[list[Entry], dict[str, str]]:
 
 def open_entry(folder: Path) -> Entry:
     """The entry of a run's folder, or of a link to one. ConfigurationError where it tells no verdict."""
-    run = read_run(folder.resolve())
+    run = read_run(Path(os.path.realpath(folder)))
     if run.problem is not None:
         raise ConfigurationError(
             f"{folder} is not a run's folder", seen=run.problem, hint="python -m reports list"
@@ -218,4 +219,6 @@ def _number(value: object) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"a number or null, got {value!r}")
+    if not math.isfinite(value):  # which Python's JSON reads, and no verdict has
+        raise ValueError(f"a finite number or null, got {value!r}")
     return float(value)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from instruments.errors import JournalError
 from instruments.results import RunFolder
+from reports.history.entries import read_entry
 from reports.history.runs import Run, bytes_in, runs_in
 
 # What a session writes that history is not told from; whatever else lies in a run's folder is somebody's own.
@@ -61,7 +64,7 @@ def plan_prune(directory: Path, keep: int, days: float | None, now: datetime) ->
     runs = runs_in(directory)
     known = [run for run in runs if run.session is not None]
     spared = {run.folder for run in known[max(0, len(known) - keep) :]}
-    latest = (directory / "latest").resolve()
+    latest = os.path.realpath(directory / "latest")
     prunable: list[Prunable] = []
     stays: dict[str, str] = {}
     for run in runs:
@@ -76,21 +79,31 @@ def plan_prune(directory: Path, keep: int, days: float | None, now: datetime) ->
 
 
 def prune(one: Prunable, now: datetime) -> list[str]:
-    """Remove a run's records; returns what could not be removed, and why. Links are never followed.
+    """Remove a run's records; returns what could not be done, and why. Links are never followed.
 
     That they are gone is noted first: a run that lost a part of them is known to be none for judging again.
+    Where there is no room for that note, it is written when there is.
     """
-    names = [path.name for path in one.records]
-    RunFolder(one.run.folder).write_document(
-        PRUNED, {"schema": 1, "at": now.astimezone(UTC).isoformat(timespec="seconds"), "removed": names}
-    )
+    noted = _note(one, now)
     failed: list[str] = []
     for path in one.records:
         try:
             _remove(path)
         except OSError as error:
-            failed.append(f"{path}: {error.strerror or error}")
-    return failed
+            failed.append(f"cannot remove {path}: {error.strerror or error}")
+    if noted is not None:  # on a disk that was full there is room now
+        noted = _note(one, now)
+    return failed if noted is None else [*failed, noted]
+
+
+def _note(one: Prunable, now: datetime) -> str | None:
+    """Note what is removed; returns why it could not be noted."""
+    at, names = now.astimezone(UTC).isoformat(timespec="seconds"), [path.name for path in one.records]
+    try:
+        RunFolder(one.run.folder).write_document(PRUNED, {"schema": 1, "at": at, "removed": names})
+    except JournalError as error:
+        return f"{error.message}: {error.seen}"
+    return None
 
 
 def left(pruned: Sequence[Prunable]) -> int:
@@ -103,17 +116,20 @@ def _older(run: Run, days: float | None, now: datetime) -> bool:
     return days is None or run.started is None or now - run.started > timedelta(days=days)
 
 
-def _stays(run: Run, latest: Path, now: datetime) -> str | None:
+def _stays(run: Run, latest: str, now: datetime) -> str | None:
     if run.session is None or run.started is None:
         return run.problem
     if (run.folder / KEEP).exists():
         return f"holds a file {KEEP}"
-    if run.folder.resolve() == latest:
+    if os.path.realpath(run.folder) == latest:
         return "it is the latest"
     if not run.finished and now - run.started < UNFINISHED:
         return "not finished, and begun less than a day ago"
-    if RunFolder(run.folder).read_document("verdict.json") is None:
-        return f"without a verdict.json nothing of it would be left: python -m reports {run.folder} makes it"
+    try:
+        read_entry(run)
+    except JournalError as error:
+        hint = f"; {error.hint}" if error.hint else ""
+        return f"nothing that list can read would be left of it: {error.message}{hint}"
     return None
 
 

@@ -75,9 +75,9 @@ def read_run(folder: Path) -> Run:
 
 
 def moment(iso: str) -> datetime:
-    """An instant of run.json; one without a zone is UTC. ValueError or TypeError for what is none."""
+    """An instant of run.json, in UTC; one without a zone is so. ValueError or TypeError for what is none."""
     found = datetime.fromisoformat(iso)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def bytes_in(path: Path) -> int:
@@ -111,7 +111,8 @@ def _size(path: Path) -> int:
 
 
 def _is_run(folder: Path) -> bool:
-    return any((folder / sign).exists() for sign in _SIGNS)
+    """Also one that nobody may look into: that it cannot be read is told."""
+    return not os.access(folder, os.R_OK | os.X_OK) or any((folder / sign).exists() for sign in _SIGNS)
 
 
 def _age(run: Run) -> tuple[float, str]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 from instruments.errors import JournalError
 from instruments.statistics.indicators import INDICATORS
 from reports import wording
 from reports.history import Since
 from reports.model import SessionReport
-from reports.page.room import FULL, LEAN, MOST_BYTES
+from reports.page.room import BARE, FULL, LEAN, MOST_BYTES, cut
 from reports.page.strip import WIDTH, strip
-from reports.page.view import view
+from reports.page.view import fitted, fixed
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -38,8 +39,19 @@ def write_page(report: SessionReport, path: Path, since: Since | None = None) ->
 def render(report: SessionReport, since: Since | None = None) -> str:
     """The page as text: below 2 MB, with less of everything that can be long where it would not be."""
     template = _environment().get_template("report.html")
-    page = template.render(**view(report, since, FULL))
-    return page if len(page.encode()) <= MOST_BYTES else template.render(**view(report, since, LEAN))
+    names, page = fixed(report, since), b""
+    for room in (FULL, LEAN, BARE):
+        # Half a character, as a server or a log may send it, is shown as a question mark.
+        page = template.render(**names, **fitted(report, room)).encode("utf-8", "replace")
+        if len(page) <= MOST_BYTES:
+            break
+    return page.decode()
+
+
+@pass_context
+def _shortened(context: Context, value: object) -> object:
+    """Every text on its way into the page, but for what is markup already."""
+    return cut(value, context["longest"]) if type(value) is str else value
 
 
 @cache
@@ -48,6 +60,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shortened,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -16,6 +16,8 @@ from reports.charts.slices import Slices
 from reports.latency import Estimate, Panel
 from reports.wording import PERCENT, PLAIN, Scale, figure, time_scale, whole
 
+_LEAST = 1e-6  # a lower end below a millionth is told as 0: nobody has so many requests
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -34,7 +36,8 @@ def band_table(name: str, panels: Sequence[Panel]) -> Table:
         if band is None:
             continue
         for value, count, low, high in zip(band.values, band.counts, band.low, band.high, strict=True):
-            share = f"{PERCENT.number(count / band.total)} {PERCENT.interval(low, high)} %"
+            interval = PERCENT.interval(low if low >= _LEAST else 0.0, high)
+            share = f"{PERCENT.number(count / band.total)} {interval} %"
             rows.append((f"{panel.name} ≤ {panel.scale.quantity(value)}", whole(count), share))
     heads = ("Within", "Requests", "Share, with its 95 % interval")
     return Table(f"Distributions of {name}", heads, tuple(rows))
@@ -92,7 +95,7 @@ def family_table(family: Family) -> Table:
         s = level.load.summary
         rows.append(
             (
-                f"{whole(level.users)} ({s.name})",
+                f"{whole(level.users)} ({s.name}{level.doubt and ': '}{level.doubt})",
                 f"{whole(s.completed)} of {whole(level.load.judged)}",
                 said(level.ttft_p50),
                 said(level.ttft_p95),

@@ -9,7 +9,6 @@ from typing import Any
 
 from instruments.records import Outcome
 from instruments.slo import ServiceLevelObjective, State
-from instruments.slo.verdict import CLIENT_ERROR_SHARE
 from reports import latency, wording
 from reports.loads import Load
 from reports.model import SessionReport
@@ -47,21 +46,18 @@ def charts_view(report: SessionReport) -> dict[str, Any]:
     listed = {view.load.journal for view in views}
     return {
         "loads": views,
-        "unlisted": len(report.loads) - len(views),
+        "loads_unlisted": len(report.loads) - len(views),
         "tabled": views[:MOST_TABLED],
         "unfolded": UNFOLDED,
         "sampled": any(view.load.summary.anytime for view in views),
-        "unplotted": len(report.loads) - sum(view.charts is not None for view in views),
-        "untabled": max(0, len(report.loads) - MOST_TABLED),
+        "unplotted": len(views) - sum(view.charts is not None for view in views),
+        "untabled": max(0, len(views) - MOST_TABLED),
         "servers": [
             (one.summary.name, one.summary.server)
             for one in report.loads
             if one.summary.server and one.journal in listed
         ],
         "outcomes": _outcomes(report.loads),
-        "trusted": _trusted,
-        "stamped": _stamped,
-        "client_share": wording.PERCENT.quantity(CLIENT_ERROR_SHARE).replace(" ", "\N{NO-BREAK SPACE}"),
         "shares": [wording.figure(share * 100) for share in latency.SHARES],
         **levels_view(report),
     }
@@ -108,21 +104,3 @@ def _outcomes(loads: Sequence[Load]) -> list[Outcome]:
     """Outcomes that occurred anywhere; COMPLETED always has its column of its own."""
     seen = {outcome for load in loads for outcome, count in load.summary.outcomes.items() if count}
     return [outcome for outcome in Outcome if outcome in seen and outcome is not Outcome.COMPLETED]
-
-
-def _stamped(load: Load) -> str:
-    """Whose clock stamped what arrived, and whether its error was measured for this run."""
-    client = load.summary.client
-    if client is None:
-        return wording.UNDEFINED
-    whose = {"kernel": "kernel", "user": "the client itself", "mixed": "kernel and client"}
-    calibrated = "calibrated" if load.run.description.get("calibration") else "not calibrated"
-    return f"{whose.get(client.stamps, 'nobody')}, {calibrated}"
-
-
-def _trusted(load: Load) -> float | None:
-    """The smallest limit on TTFT or E2E, in seconds, that this client's own error lets it judge."""
-    lag_s, error_s = load.summary.send_lag_p99_s, load.summary.stamp_error_s
-    if lag_s is None or error_s is None:
-        return None
-    return max(lag_s, error_s) / CLIENT_ERROR_SHARE

@@ -5,21 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from instruments.statistics.comparison import Change
 from instruments.statistics.indicators import INDICATORS
 from reports import wording
 from reports.charts.families import Family, families
 from reports.charts.knees import Knee, knee
-from reports.charts.ratios import Ratio, ratios
 from reports.model import SessionReport
 from reports.page.chart_tables import Table, family_table, knee_table
 from reports.page.charts_of_loads import Chart
 from reports.plots.levels import good_rate_svg, good_share_svg, throughput_svg, ttft_svg
-from reports.plots.ratios import ratio_svg
+from reports.plots.ratios import interval, ratio_svg
+from reports.trials import Trial, TrialNumbers
 from reports.wording import figure, whole
 
 MOST_FAMILIES = 6
 MOST_SEARCHES = 6
 MOST_COMPARISONS = 12
+_OF_CHANGE = {
+    Change.WORSE: ("violated", "✕"),
+    Change.INCONCLUSIVE: ("inconclusive", "?"),
+    Change.EQUIVALENT: ("met", "✓"),
+    Change.BETTER: ("met", "✓"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +40,28 @@ class Curves:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A beside B, in words. `equal`: within how much they are the same, empty where nothing is."""
+
+    name: str
+    figure: str
+    ratio: str
+    interval: str
+    change: str
+    kind: str
+    mark: str
+    reason: str
+    equal: str
+    simulated: bool
+    chart: Chart
+
+
 def levels_view(report: SessionReport) -> dict[str, Any]:
     """`families`, `knees` and `comparisons` for the page, each bounded; `unshown` says what is left out."""
     found = families(report.loads)
     read = [(one.workload, knee(one, report.folder)) for one in report.searches[:MOST_SEARCHES]]
-    compared, unread = ratios(report.trials[:MOST_COMPARISONS])
     unshown = [f"capacity/{name}: its document has another shape" for name, one in read if one is None]
-    unshown += [f"trials/{name}: its document has another shape" for name in unread]
     for noun, total, most in (
         ("family", len(found), MOST_FAMILIES),
         ("search", len(report.searches), MOST_SEARCHES),
@@ -51,7 +73,11 @@ def levels_view(report: SessionReport) -> dict[str, Any]:
     return {
         "families": [_family(one, f"f{at}") for at, one in enumerate(found[:MOST_FAMILIES])],
         "knees": [_knee(one, f"k{at}") for at, one in enumerate(knees)],
-        "comparisons": [(one, _ratio(one, f"r{at}")) for at, one in enumerate(compared)],
+        "comparisons": [
+            _comparison(one, one.numbers, f"r{at}")
+            for at, one in enumerate(report.trials[:MOST_COMPARISONS])
+            if one.numbers is not None
+        ],
         "unshown": unshown,
     }
 
@@ -68,7 +94,9 @@ def _family(of: Family, prefix: str) -> Curves:
         Chart("TTFT against users", "bars: 95 % intervals", ttft_svg(of, f"{prefix}-t")),
         Chart("Throughput against users", "of the measured window", throughput_svg(of, f"{prefix}-o")),
     )
-    return Curves(of.name, told, charts, family_table(of))
+    doubted = [f"at {wording.many(one.users, 'user')} {one.doubt}" for one in of.levels if one.doubt]
+    notes = (f"not to be relied on: {', '.join(doubted)}",) if doubted else ()
+    return Curves(of.name, told, charts, family_table(of), notes)
 
 
 def _knee(of: Knee, prefix: str) -> Curves:
@@ -106,10 +134,25 @@ def lead(of: Knee) -> str:
     return "".join(f"{one}. " for one in told if one).strip()
 
 
-def _ratio(of: Ratio, prefix: str) -> Chart:
-    failed = [
-        f"{arm} {whole(failed)} of {whole(requests)}"
-        for arm, failed, requests in zip("AB", of.failed, of.requests, strict=True)
-    ]
-    caption = f"{wording.many(of.pairs, 'pair')}; failed: {', '.join(failed)}"
-    return Chart(of.figure, caption, ratio_svg(of, prefix))
+def _comparison(trial: Trial, of: TrialNumbers, prefix: str) -> Comparison:
+    kind, mark = _OF_CHANGE[of.change]
+    a, b = (wording.share_of(*one) for one in zip(of.failed, of.requests, strict=True))
+    ratio, confidence = wording.figure(of.ratio.value), wording.PERCENT.quantity(of.ratio.confidence)
+    more = f"; about {wording.many(of.pairs_more, 'more pair')} would decide it" if of.pairs_more else ""
+    return Comparison(
+        name=trial.name,
+        figure=str(of.figure),
+        ratio="undefined" if ratio == wording.UNDEFINED else f"{ratio}×",
+        interval=f"{interval(of)} at {confidence} confidence, at every look",
+        change=str(of.change),
+        kind=kind,
+        mark=mark,
+        reason=of.reason + more,
+        equal="" if of.rule.tolerance is None else wording.PERCENT.quantity(of.rule.tolerance),
+        simulated=of.simulated,
+        chart=Chart(
+            str(of.figure),
+            f"{wording.many(of.pairs, 'pair')}; failed: A {a}, B {b}",
+            ratio_svg(trial, of, prefix),
+        ),
+    )

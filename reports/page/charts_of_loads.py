@@ -116,6 +116,8 @@ def _server_chart(load: Load, server: ServerSeries, slices: Slices, prefix: str)
         clock = "how far its clock is from the client's is not known"
     source = load.summary.server.source if load.summary.server else wording.UNDEFINED
     caption = f"{wording.many(samples, 'sample')} by {source}; {clock}"
+    if any(gauge.gaps for gauge in server.gauges):
+        caption += "; a line breaks where nothing was told"
     return Chart("Server over time", caption, server_svg(server, slices, f"{prefix}-s"))
 
 

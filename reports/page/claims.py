@@ -61,7 +61,7 @@ def claims_view(report: SessionReport, room: Room) -> dict[str, Any]:
     unkept = [claim for claim in report.claims if claim.outcome not in ("passed", "skipped")]
     unkept.sort(key=lambda claim: _badness(report.told(claim)))
     shown = _details(unkept, room)
-    failed = _rows(unkept, report, lambda claim: _case(claim, report, shown.get(claim.nodeid, "")))
+    failed = _rows(unkept, report, lambda claim: _case(claim, report, shown.get(id(claim), "")))
     files = _files(report, room)
     return {
         "claim_counts": _counts([report.told(claim) for claim in report.claims]),
@@ -161,19 +161,22 @@ def _case(claim: ClaimRecord, report: SessionReport, detail: str) -> Case:
     )
 
 
-def _details(claims: Sequence[ClaimRecord], room: Room) -> dict[str, str]:
-    """By node id the end of what pytest said of a failure, as long as there is room."""
-    shown: dict[str, str] = {}
+def _details(claims: Sequence[ClaimRecord], room: Room) -> dict[int, str]:
+    """By the claim's identity the end of what pytest said of a failure, as long as there is room.
+
+    Not by node id: a test that fails, and then ends in error while it is torn down, is two claims.
+    """
+    shown: dict[int, str] = {}
     left = room.details_characters
     for claim in claims:
         if not claim.detail or len(shown) == room.details:
             continue
         detail = _end(claim.detail)
-        size = len(str(escape(detail)).encode())
+        size = len(str(escape(detail)).encode("utf-8", "replace"))
         if size > left:
             break
         left -= size
-        shown[claim.nodeid] = detail
+        shown[id(claim)] = detail
     return shown
 
 

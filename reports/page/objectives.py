@@ -34,7 +34,7 @@ def objectives_view(report: SessionReport, room: Room) -> dict[str, Any]:
     return {
         "objective_rows": shown,
         "folded_rows": folded[: room.objectives_folded],
-        "unlisted": max(0, len(folded) - room.objectives_folded),
+        "objectives_unlisted": max(0, len(folded) - room.objectives_folded),
         "folded_met": all(row.one.state is State.MET for row in folded),
         "objectives_met": met,
         "objectives_total": len(rows),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MOST_BYTES = 1_950_000  # of a whole page: 2 MB less what a mail or a wiki adds
 
@@ -27,6 +27,7 @@ class Room:
     clients_open: int = 8
     clients_folded: int = 160
     fingerprint: int = 120
+    text: int = 13_000  # of any one text: more than of a log
 
 
 FULL = Room()
@@ -46,6 +47,9 @@ LEAN = Room(
     clients_folded=30,
     fingerprint=60,
 )
+# For names and messages that are as long as nobody would write them.
+BARE = replace(LEAN, details=0, text=240)
+LONGEST_LINE = 240
 LONGEST_DETAIL = 6_000
 LONGEST_LOG = 12_000
 LONGEST_REASON = 700

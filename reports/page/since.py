@@ -1,4 +1,4 @@
-"""The page's section "What changed": beside earlier runs, over the last runs, and A beside B within one."""
+"""The page's section "What changed": beside earlier runs, and over the last runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from instruments.slo import State
-from instruments.statistics.comparison import Change as Verdict
 from reports import wording
 from reports.history import Since
 from reports.history.comparison import Change, Comparison, Tells
@@ -17,19 +16,12 @@ from reports.history.series import RATE_LABELS
 from reports.history.since import cut, sentence
 from reports.history.text import percent, signed, signed_interval
 from reports.model import SessionReport
-from reports.trials import Trial
 
 MOST = 60  # objectives in a table; beyond, those that changed least are left out, and it is said
 MOST_DRAWN = 24
 _WORD = {State.MET: "met", State.VIOLATED: "violated", State.INCONCLUSIVE: "inconclusive"}
 _MARK = {State.MET: "✓", State.VIOLATED: "✕", State.INCONCLUSIVE: "?"}
 _CLASS = {Tells.WORSE: "violated", Tells.BETTER: "met"}
-_OF_TRIAL = {
-    Verdict.WORSE: ("violated", "✕"),
-    Verdict.INCONCLUSIVE: ("inconclusive", "?"),
-    Verdict.EQUIVALENT: ("met", "✓"),
-    Verdict.BETTER: ("met", "✓"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,36 +70,16 @@ class Beside:
     loads: tuple[tuple[str, str, str, str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TrialView:
-    """One A/B of this run, in words."""
-
-    name: str
-    figure: str
-    kind: str
-    mark: str
-    change: str
-    ratio: str
-    interval: str
-    confidence: str
-    pairs: str
-    failed: tuple[str, str]
-    reason: str
-    simulated: bool
-
-
 def since_view(report: SessionReport, since: Since | None) -> dict[str, Any]:
     """Names that `since.html` knows; `since_shown` is whether there is anything to show."""
-    trials = [view for one in report.trials if (view := _trial(one)) is not None]
     last = _beside(since.last, since) if since else None
     return {
-        "since_shown": since is not None or bool(trials),
+        "since_shown": since is not None,
         "since_line": since.line() if since else "",
         "since_last": last,
         "since_gate": _beside(since.gate, None) if since and since.gate else None,
         "since_passed_over": [one.name for one in since.passed_over] if since else [],
         "since_values": _values(since, last) if since and last else None,
-        "since_trials": trials,
         "since_regression": any(one.startswith("--baseline") for one in report.session.command),
         "trend_width": WIDTH,
         "trend_height": HEIGHT,
@@ -225,29 +197,3 @@ def _values(since: Since, last: Beside) -> Mapping[str, Any] | None:
         ]
         rows.append((run, all(one.like for _, one in points if one), values))
     return {"columns": drawn, "rows": rows}
-
-
-def _trial(trial: Trial) -> TrialView | None:
-    numbers = trial.numbers
-    if numbers is None:
-        return None
-    kind, mark = _OF_TRIAL[numbers.change]
-    ratio = numbers.ratio
-    more = f", about {numbers.pairs_more} more would decide it" if numbers.pairs_more else ""
-    return TrialView(
-        name=trial.name,
-        figure=str(numbers.figure),
-        kind=kind,
-        mark=mark,
-        change=str(numbers.change),
-        ratio=f"{wording.figure(ratio.value)}×" if ratio.value is not None else wording.UNDEFINED,
-        interval=wording.PLAIN.interval(ratio.low, ratio.high),
-        confidence=wording.PERCENT.quantity(ratio.confidence),
-        pairs=f"{wording.many(numbers.pairs, 'pair')}{more}",
-        failed=(
-            wording.share_of(numbers.failed[0], numbers.requests[0]),
-            wording.share_of(numbers.failed[1], numbers.requests[1]),
-        ),
-        reason=numbers.reason,
-        simulated=numbers.simulated,
-    )

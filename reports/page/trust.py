@@ -9,12 +9,15 @@ from typing import Any
 from instruments.slo import ServiceLevelObjective, State
 from instruments.slo.verdict import CLIENT_ERROR_SHARE
 from instruments.statistics.indicators import INDICATORS
+from instruments.telemetry.record import NOWHERE
 from reports import wording
 from reports.calibrated import why_stale
 from reports.judged import Judged
 from reports.loads import Load
 from reports.model import SessionReport
-from reports.page.room import Room
+from reports.page.room import LONGEST_LINE, Room
+
+_STAMPED = {"kernel": "the kernel", "user": "the client itself", "mixed": "kernel and client"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,17 @@ class ClientRow:
     @property
     def share(self) -> float | None:
         return None if self.error_s is None or not self.limit_s else self.error_s / self.limit_s
+
+    @property
+    def judges_from_s(self) -> float | None:
+        """The smallest limit on TTFT or E2E, in seconds, that this error lets the load be judged by."""
+        return None if self.error_s is None else self.error_s / CLIENT_ERROR_SHARE
+
+    @property
+    def stamped(self) -> str:
+        """Whose clock stamped what arrived."""
+        check = self.load.summary.client
+        return wording.UNDEFINED if check is None else _STAMPED.get(check.stamps, "nobody")
 
     @property
     def share_said(self) -> float | None:
@@ -92,11 +106,12 @@ def timed_limits(objective: ServiceLevelObjective) -> list[tuple[float, str]]:
 
 def trust_lines(report: SessionReport, rows: Sequence[ClientRow]) -> list[Line]:
     """What a reader must know before believing a number, most telling first."""
-    lines = [_engine(report), _client(rows), _laws(report), _telemetry(report), _calibration(report, rows)]
+    lines = [_engine(report), _client(rows), *_void(report)]
+    lines += [_laws(report), _telemetry(report), _calibration(report, rows)]
     if report.problems:
         said = f"{wording.many(len(report.problems), 'reason')} to doubt what the run left"
         lines.append(Line("inconclusive", "doubts", said, "#doubts"))
-    return [line for line in lines if line]
+    return lines
 
 
 def _client_row(report: SessionReport, load: Load, judged: Sequence[Judged]) -> ClientRow:
@@ -135,6 +150,15 @@ def _client(rows: Sequence[ClientRow]) -> Line:
     return Line("met" if good else "inconclusive", "client's own error", said, "#client")
 
 
+def _void(report: SessionReport) -> list[Line]:
+    """Loads that the client itself disturbed: small as its error may be, no verdict stands on them."""
+    void = [load.summary.name for load in report.loads if load.summary.void]
+    if not void:
+        return []
+    said = f"the client disturbed {len(void)} of {wording.many(len(report.loads), 'load')}: {', '.join(void)}"
+    return [Line("inconclusive", "void", wording.one_line(said, LONGEST_LINE), "#client")]
+
+
 def _laws(report: SessionReport) -> Line:
     if not report.laws:
         said = "none was checked: nothing was laid beside the server's own counts"
@@ -152,16 +176,17 @@ def _laws(report: SessionReport) -> Line:
 
 def _telemetry(report: SessionReport) -> Line:
     asked = [load.summary.server for load in report.loads if load.summary.server]
-    source = report.session.telemetry or next((server.source for server in asked), None)
+    told = [server for server in asked if server.source != NOWHERE]
+    source = report.session.telemetry or next((server.source for server in told), None)
     if not source:
         return Line("plain", "server's numbers", "none: nobody asked the server")
-    troubled = sum(bool(server.problems) for server in asked)
-    if troubled:
-        said = (
-            f"from {source}, with gaps around {wording.whole(troubled)} of {wording.many(len(asked), 'load')}"
-        )
-        return Line("inconclusive", "server's numbers", said, "#throughput")
-    return Line("met" if asked else "plain", "server's numbers", f"from {source}", "#throughput")
+    said = f"from {source}, around {len(told)} of {wording.many(len(report.loads), 'load')}"
+    if gaps := sum(bool(server.problems) for server in told):
+        said += f", {gaps} of them with gaps"
+    complete = len(told) == len(report.loads) > 0
+    doubted = any(server.problems for server in asked)
+    kind = "inconclusive" if doubted else "met" if complete else "plain"
+    return Line(kind, "server's numbers", said, "#throughput")
 
 
 def _calibration(report: SessionReport, rows: Sequence[ClientRow]) -> Line:

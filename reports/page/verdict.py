@@ -13,9 +13,9 @@ from reports.judged import Judged
 from reports.model import SessionReport
 from reports.overall import Overall, cannot_tell
 from reports.page.objectives import Row, closest, ranked
+from reports.page.room import LONGEST_LINE
 
 MOST_LINES = 6
-LONGEST_LINE = 240
 MARKS = {
     Overall.MET: "✓",
     Overall.CLAIMS_HOLD: "✓",
@@ -27,13 +27,17 @@ MARKS = {
 }
 _GOOD = (Overall.MET, Overall.CLAIMS_HOLD)
 _NO = {
-    Overall.FAILED: "No. What was claimed of the stack does not hold.",
-    Overall.VIOLATED: "No. What was promised is not kept.",
+    Overall.FAILED: "No. What was claimed of the stack failed, or could not be checked.",
+    Overall.VIOLATED: "No. A required objective or a conservation law is broken.",
     Overall.INCONCLUSIVE: "No. This run cannot tell.",
     Overall.NOTHING_MEASURED: "No. Nothing was measured.",
     Overall.INTERRUPTED: "No. The run did not come to its end.",
-    Overall.CLAIMS_HOLD: "Not on this run: no service level was judged.",
+    Overall.CLAIMS_HOLD: "Not on this run: no required objective was judged.",
+    Overall.MET: "Not on this run alone: what was judged is met, but only a gate leaves nothing out.",
 }
+
+
+YES = "Yes. A gate found every required objective met."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +53,30 @@ class Ground:
 
 def verdict_view(report: SessionReport) -> dict[str, Any]:
     """The verdict's names: `answer`, `why`, `facts`, and the marks and classes of all states."""
+    said = answer(report)
+    found = "What was found" if report.state in _GOOD else "Why not"
     return {
         "mark": MARKS,
         "state_class": {state: state.value.lower().replace(" ", "-") for state in Overall},
         "overall": Overall,
-        "answer": answer(report),
+        "answer": said,
         "why": why(report),
-        "why_title": "Why" if report.state in _GOOD else "Why not",
+        "why_title": "Why" if said == YES else found,
         "facts": facts(report),
     }
 
 
 def answer(report: SessionReport) -> str:
     """Whether it is safe to release, as far as this run can say."""
-    if report.state not in _GOOD:
-        return _NO[report.state]
-    if report.simulated:
+    if report.simulated and report.state in _GOOD:
         return "Not on this run: no model was behind its numbers."
-    if report.state is not Overall.MET:
-        return _NO[report.state]
-    if report.objectives_from:
+    if report.objectives_from and report.state is Overall.MET:
         return (
             "Not on this page alone: the records were judged later, with other objectives than the session's."
         )
-    if not report.session.gate:
-        return "As far as it was measured. Only a gate (--gate) makes sure that nothing was left out."
-    return "Yes. A gate found every required objective met."
+    if report.session.gate and report.state is Overall.MET:
+        return YES
+    return _NO[report.state]
 
 
 def why(report: SessionReport) -> list[Ground]:
@@ -111,7 +113,7 @@ def facts(report: SessionReport) -> list[tuple[str, str]]:
     kept = sum(law.state is State.MET for law in report.laws)
     told = [
         ("exit code", str(report.exit_code)),
-        ("required objectives met", _of(met, max(len(required), len(report.session.expected)))),
+        ("required objectives met", _of(met, len(required) + len(report.missing))),
         ("claims passed", _of(report.claim_counts["passed"], len(report.claims))),
         ("requests completed", _of(completed, judged)),
     ]
@@ -125,7 +127,6 @@ def _of(count: int, total: int) -> str:
 def _against(report: SessionReport) -> list[list[Ground]]:
     """By kind, the gravest kind first."""
     rows = ranked(report.verdicts)
-    minded = report.session.gate
     return [
         [_objective(row) for row in rows if _is(row.one, State.VIOLATED)],
         [_claim(report, claim) for claim in own_failures(report) if not cannot_tell(claim)],
@@ -136,7 +137,7 @@ def _against(report: SessionReport) -> list[list[Ground]]:
         [
             _law(group)
             for group in laws.unkept(report.laws)
-            if minded and group[0].state is State.INCONCLUSIVE
+            if group[0].state is State.INCONCLUSIVE and _minded(report, group)
         ],
         [_incident(report)] if report.incidents else [],
         [
@@ -146,6 +147,11 @@ def _against(report: SessionReport) -> list[list[Ground]]:
         ],
         [_problem(report)] if report.problems else [],
     ]
+
+
+def _minded(report: SessionReport, group: Sequence[laws.Law]) -> bool:
+    """Whether that these laws cannot be checked takes a pass away: a gate minds it, and a test that asked."""
+    return group[0].required and (report.session.gate or any(law.claim for law in group))
 
 
 def _is(one: Judged, state: State) -> bool:
@@ -180,9 +186,10 @@ def _gist(reason: str) -> str:
 
 def _claim(report: SessionReport, claim: ClaimRecord) -> Ground:
     told = {"error": "ended in error"}.get(claim.outcome, report.told(claim))
+    kind, mark = ("inconclusive", "?") if told == "undecided" else ("failed", "✕")
     return Ground(
-        "failed",
-        "✕",
+        kind,
+        mark,
         claim.title or claim.nodeid,
         _short(f"{told}: {claim.reason or 'no reason given'}"),
         "#claims",

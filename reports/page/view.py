@@ -1,4 +1,4 @@
-"""What the page's templates are given: the names of every section, each made in a file of its own."""
+"""Names that the templates know, and what they stand for: those of a section are made in its own file."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from reports.page.trust import trust_view
 from reports.page.verdict import verdict_view
 
 
-def view(report: SessionReport, since: Since | None, room: Room) -> dict[str, Any]:
-    """Names that the templates know, and what they stand for."""
+def fixed(report: SessionReport, since: Since | None) -> dict[str, Any]:
+    """Names of what is as large as it is in every room: it is drawn once."""
+    return {"report": report, **charts_view(report), **since_view(report, since)}
+
+
+def fitted(report: SessionReport, room: Room) -> dict[str, Any]:
+    """Names of what there is as much of as there is room for."""
     return {
-        "report": report,
+        "longest": room.text,
         **verdict_view(report),
         **trust_view(report, room),
         **objectives_view(report, room),
         **laws_view(report, room),
         **claims_view(report, room),
         **run_view(report, room),
-        **charts_view(report),
-        **since_view(report, since),
     }

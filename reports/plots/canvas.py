@@ -39,6 +39,7 @@ ON_WHITE = {
     LIMIT: "#8a3b12",
 }
 BY_VARIABLES: Mapping[str, str] = {colour: colour for colour in _VARIABLES}
+LONGEST = 2_000  # characters of a description: a name in it may be of any length
 SMALL = 9  # points of text: the drawing is as wide as its column, so about as many pixels
 Box = tuple[float, float, float, float]  # left, bottom, width, height: shares of the figure
 
@@ -131,7 +132,7 @@ def _inlined(svg: str, prefix: str, description: str, names: str) -> str:
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.S)
     viewbox = re.search(r'viewBox="[^"]*"', svg)
     head = f'<svg class="{names}" {viewbox[0] if viewbox else ""} role="img" '
-    head += f'aria-label="{escape(description)}">'
+    head += f'aria-label="{escape(description[:LONGEST])}">'
     svg = re.sub(r"<svg[^>]*>", lambda _: head, svg, count=1)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.S)
     svg = _slim(_without_unused_ids(svg))

@@ -122,8 +122,12 @@ def _described(arrived: Arrivals, slices: Slices) -> str:
     parts = [
         f"{arrived.gaps} gaps between {what} by time, over {wording.duration(slices.span_s)}, and length"
     ]
+    if arrived.heat[0].any():
+        parts.append(f"{int(arrived.heat[0].sum())} of them 0")
     if arrived.bins is not None and arrived.heat[1:].any():
         row = int(arrived.heat[1:].sum(axis=1).argmax())
         low, high = (wording.MILLISECONDS.quantity(arrived.bins.edge_s(at)) for at in (row, row + 1))
-        parts.append(f"most of them, {int(arrived.heat[row + 1].sum())}, from {low} to {high}")
+        parts.append(
+            f"of the longer ones the fullest row has {int(arrived.heat[row + 1].sum())}, from {low} to {high}"
+        )
     return "; ".join(parts)

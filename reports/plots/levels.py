@@ -75,7 +75,8 @@ def ttft_svg(family: Family, prefix: str) -> str:
         titled(axes, f"TTFT, {unit.unit}", ("p50", CURVE), ("p95, dashed", SECOND), width=_PLOT)
 
     told = ", ".join(
-        f"{one.users} users: p50 {unit.quantity(one.ttft_p50.value)}, p95 {unit.quantity(one.ttft_p95.value)}"
+        f"{wording.many(one.users, 'user')}: p50 {unit.quantity(one.ttft_p50.value)}, "
+        f"p95 {unit.quantity(one.ttft_p95.value)}"
         for one in family.levels
     )
     return drawn(_SIZE, prefix, f"TTFT of {family.name} against users; {told}", paint, "levels")
@@ -95,7 +96,8 @@ def throughput_svg(family: Family, prefix: str) -> str:
         titled(axes, "output tokens/s", width=_PLOT)
 
     told = ", ".join(
-        f"{one.users} users: {wording.figure(rate)}" for one, rate in zip(family.levels, rates, strict=True)
+        f"{wording.many(one.users, 'user')}: {wording.figure(rate)}"
+        for one, rate in zip(family.levels, rates, strict=True)
     )
     description = f"Output tokens per second of {family.name} against users; {told}"
     return drawn(_SIZE, prefix, description, paint, "levels")
@@ -118,7 +120,8 @@ def good_share_svg(knee: Knee, prefix: str) -> str:
         axes.set_ylim(_below(min(lows, default=0.0)), 100 + 0.04 * (100 - _below(min(lows, default=0.0))))
         titled(axes, "good requests, %", width=_PLOT)
 
-    return drawn(_SIZE, prefix, _told(knee, "Share of good requests"), paint, "levels")
+    shares = [wording.PERCENT.quantity(one.good_share) for one in knee.probes]
+    return drawn(_SIZE, prefix, _told(knee, "Share of good requests", shares), paint, "levels")
 
 
 def good_rate_svg(knee: Knee, prefix: str) -> str:
@@ -133,7 +136,8 @@ def good_rate_svg(knee: Knee, prefix: str) -> str:
         few_ticks(axes, 4)
         titled(axes, "requests/s", ("good", CURVE), ("completed, dashed", SECOND), width=_PLOT)
 
-    return drawn(_SIZE, prefix, _told(knee, "Good requests per second"), paint, "levels")
+    rates = [wording.figure(one.good_per_s) for one in knee.probes]
+    return drawn(_SIZE, prefix, _told(knee, "Good requests per second", rates), paint, "levels")
 
 
 def _knee_axes(figure: Figure, knee: Knee) -> Axes:
@@ -203,6 +207,8 @@ def _ends(of: Estimate) -> list[float]:
     return [one for one in (of.value, of.high) if one is not None]
 
 
-def _told(knee: Knee, what: str) -> str:
-    probes = ", ".join(f"{one.level:g} {one.state}" for one in knee.probes)
+def _told(knee: Knee, what: str, values: Sequence[str]) -> str:
+    probes = ", ".join(
+        f"{one.level:g} {one.state} with {value}" for one, value in zip(knee.probes, values, strict=True)
+    )
     return f"{what} of {knee.workload} against {knee.by}; probes: {probes}; {knee.reason}"

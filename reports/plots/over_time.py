@@ -121,7 +121,12 @@ def _stepped(name: str, edges: Sequence[float], values: Sequence[float | None]) 
 
 
 def _sampled(name: str, gauge: Gauge) -> _Line:
-    return _Line(name, gauge.at_s, gauge.values, stepped=False)
+    """As it was told, with a break where nothing was."""
+    at_s, values = list(gauge.at_s), list[float | None](gauge.values)
+    for gap in reversed(gauge.gaps):
+        at_s.insert(gap, at_s[gap])
+        values.insert(gap, None)
+    return _Line(name, at_s, values, stepped=False)
 
 
 def _ttft_unit(client: ClientSeries) -> Scale | None:
@@ -133,7 +138,11 @@ def _ttft_unit(client: ClientSeries) -> Scale | None:
 def _told(row: _Row) -> str:
     told = []
     for line in row.lines:
-        known = [one * row.factor for one in line.values if one is not None]
+        values = line.values[:-1] if line.stepped else line.values
+        known = [one * row.factor for one in values if one is not None]
         span = f"from {wording.figure(min(known))} to {wording.figure(max(known))}" if known else "undefined"
+        if known and (missing := len(values) - len(known)):
+            of = f"undefined in {missing} of {len(values)} slices"
+            span += f" and {of if line.stepped else wording.many(missing, 'gap')}"
         told.append(f"{line.name.partition(',')[0]} {span}".strip())
     return f"{row.title} {', '.join(told)}"

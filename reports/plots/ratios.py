@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from instruments.statistics.comparison import Change
 from reports import wording
-from reports.charts.ratios import Ratio
 from reports.plots.canvas import (
     ALLOWED,
     INCONCLUSIVE,
@@ -19,6 +18,7 @@ from reports.plots.canvas import (
     drawn,
     unit_below,
 )
+from reports.trials import Trial, TrialNumbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,35 +37,47 @@ _COLOURS = {
 }
 
 
-def ratio_svg(one: Ratio, prefix: str) -> str:
+def ratio_svg(trial: Trial, one: TrialNumbers, prefix: str) -> str:
     """One strip: an end that is not known runs to the edge."""
+    value, low, high = (_placed(end) for end in (one.ratio.value, one.ratio.low, one.ratio.high))
 
     def paint(figure: Figure) -> None:
         axes = axes_in(figure, _BOX)
         axes.set_xscale("log")
-        left, right = _range(one)
+        left, right = _range(one.rule.tolerance, value, low, high)
         axes.set_xlim(left, right)
         axes.set_ylim(0, 1)
         axes.set_yticks([])
-        if one.tolerance is not None:
-            within = 1 / (1 + one.tolerance), 1 + one.tolerance
+        if one.rule.tolerance is not None:
+            within = 1 / (1 + one.rule.tolerance), 1 + one.rule.tolerance
             axes.axvspan(*within, color=ALLOWED, linewidth=0)
         axes.axvline(1, color=LIMIT, linewidth=1.5)
         colour = _COLOURS[one.change]
-        ends = left if one.low is None else one.low, right if one.high is None else one.high
-        if one.value is not None:
+        ends = left if low is None else low, right if high is None else high
+        if value is not None:
             axes.plot(ends, (0.5, 0.5), color=colour, alpha=0.5, linewidth=4, solid_capstyle="butt")
-            axes.plot([one.value], [0.5], color=colour, marker="o", markersize=7)
+            axes.plot([value], [0.5], color=colour, marker="o", markersize=7)
         _ticks(axes, right)
         unit_below(axes, "B over A, logarithmic")
 
-    return drawn(_SIZE, prefix, _told(one), paint, "ratio")
+    told = f"{one.figure} of B over A {wording.figure(one.ratio.value)} {interval(one)}; {one.change}"
+    return drawn(_SIZE, prefix, f"{trial.name}: {told}", paint, "ratio")
 
 
-def _range(one: Ratio) -> tuple[float, float]:
+def interval(one: TrialNumbers) -> str:
+    """'[0.83, 1.1]', of ratios."""
+    return wording.PLAIN.interval(one.ratio.low, one.ratio.high)
+
+
+def _placed(ratio: float | None) -> float | None:
+    """A ratio of 0 is what has no lower end: on a logarithm it lies nowhere."""
+    return ratio if ratio is not None and ratio > 0 else None
+
+
+def _range(tolerance: float | None, *ends: float | None) -> tuple[float, float]:
     """Symmetric about 1, so that twice and half look alike."""
-    within = [1.1, 1 + (one.tolerance or 0.0)]
-    within += [max(end, 1 / end) for end in (one.value, one.low, one.high) if end is not None]
+    within = [1.1, 1 + (tolerance or 0.0)]
+    within += [max(end, 1 / end) for end in ends if end is not None]
     far = min(100.0, max(within)) ** 1.15
     return 1 / far, far
 
@@ -85,8 +97,3 @@ def _ticks(axes: Axes, right: float) -> None:
                 last = one
     axes.set_xticks(kept, [f"{tick:g}×" for tick in kept], fontsize=SMALL)
     axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _told(one: Ratio) -> str:
-    interval = wording.PLAIN.interval(one.low, one.high)
-    return f"{one.name}: {one.figure} of B over A {wording.figure(one.value)} {interval}; {one.change}"

@@ -49,11 +49,6 @@ def paths(guide: Guide) -> set[str]:
     return set(PATH.findall(guide.text))
 
 
-def links(guide: Guide) -> set[str]:
-    """Relative links."""
-    return {one for one in re.findall(r"\]\(([^)#]+)", guide.text) if "://" not in one}
-
-
 def targets(guide: Guide) -> set[str]:
     """Targets of make."""
     return set(re.findall(r"(?:^|sudo |&& )make ([a-z][a-z-]*)", guide.code, re.M))

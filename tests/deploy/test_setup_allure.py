@@ -5,19 +5,17 @@ from __future__ import annotations
 import functools
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy.setup import allure, step
+from deploy.setup import allure, node
 from deploy.setup.allure_trends import write_trends
 from deploy.setup.errors import SetupError
 from deploy.setup.stamp import stamp
 from reports.allure_files.categories import categories
 
-OURS = Path(allure.__file__)
 DAY_MS = 86_400_000
 VIOLATED = "instruments.slo.verdict.ObjectiveViolated: VIOLATED: ttft: 9 of 10 bad"
 
@@ -103,7 +101,7 @@ def test_a_node_that_is_too_old_is_said_to_be(
         program.write_text(f"#!/bin/sh\necho {said}\n")
         program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(allure, "stamp", lambda *_: type("Made", (), {"matches": True}))
+    monkeypatch.setattr(node, "stamp", lambda *_: type("Made", (), {"matches": True}))
     if refused is None:
         allure.install(oldest)
         return
@@ -154,11 +152,10 @@ def test_trends_are_counted_from_the_history(tmp_path: Path) -> None:
 @functools.cache
 def _why_not(oldest: int) -> str | None:
     """Why Allure cannot be run here, in words; None where it can: nothing is installed by a test."""
-    said = step.output(["node", "--version"]) or "" if shutil.which("node") else ""
-    major = re.match(r"v(\d+)", said)
-    if major is None or int(major[1]) < oldest:
-        return f"no node {oldest} on this machine: {said.strip() or 'none'}"
-    if not stamp(allure.HOME, [*(allure.RECIPE / name for name in allure.RECIPE_FILES), OURS]).matches:
+    if (found := node.major() or 0) < oldest:
+        return f"no node {oldest} with npm on this machine: {found or 'none'}"
+    made = stamp(allure.HOME, [*(allure.RECIPE / name for name in node.RECIPE_FILES), *allure.INPUTS])
+    if not made.matches:
         return "Allure is not installed: `make report` installs it"
     return None
 

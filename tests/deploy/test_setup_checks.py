@@ -55,7 +55,7 @@ def test_a_node_that_is_too_old_is_none(bare: Path, capsys: pytest.CaptureFixtur
     assert node.major() == 18
     assert "This is not an error" in capsys.readouterr().out
     with pytest.raises(
-        SetupError, match=r"expected: node 22 or newer with npm, which the gate is made by\nseen:     node 18"
+        SetupError, match=r"expected: node 22 or newer with npm, for the gate\nseen:     node 18"
     ):
         node.require(22, "the gate", "")
 
@@ -128,6 +128,14 @@ def test_one_vulnerable_lock_fails_the_audit_and_the_others_are_asked_all_the_sa
     assert len(asked) == len(advisories.LOCKS) + len(advisories.RECIPES)
     monkeypatch.setattr(advisories, "PROGRAM", tmp_path / "none")
     assert advisories.main() == 2
+
+
+def test_an_audit_without_node_is_no_pass(monkeypatch: pytest.MonkeyPatch, bare: Path) -> None:
+    monkeypatch.setattr(advisories, "_ask", lambda name, argv: 0)
+    monkeypatch.setattr(advisories, "PROGRAM", Path("/bin/true"))
+    assert advisories.main() == 1
+    monkeypatch.setattr(node, "major", lambda: 22)
+    assert advisories.main() == 0
 
 
 def test_node_is_asked_within_a_bound(monkeypatch: pytest.MonkeyPatch, bare: Path) -> None:

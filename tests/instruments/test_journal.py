@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import orjson
@@ -70,6 +70,14 @@ def test_every_field_of_a_record_is_read_again(tmp_path: Path) -> None:
     assert all(getattr(FULL, name) is not None for name in FULL.__dataclass_fields__), (
         "FULL has a field unset"
     )
+
+
+def test_a_record_that_was_read_is_one_like_any_other(tmp_path: Path) -> None:
+    (read,) = load_run(write(tmp_path / "a.jsonl", FULL)).records
+    assert type(read) is RequestRecord
+    assert (repr(read), hash(read), replace(read, turn=4)) == (repr(FULL), hash(FULL), replace(FULL, turn=4))
+    with pytest.raises(FrozenInstanceError):
+        read.index = 4  # type: ignore[misc]
 
 
 def test_all_that_is_said_of_a_run_is_read_again(tmp_path: Path) -> None:

@@ -156,3 +156,31 @@ def test_arrivals_lie_end_to_end() -> None:
     assert (at_ns[:5] // MS).tolist() == [100, 110, 130, 7, 12]
     assert offsets.tolist() == [0, 3, 5, 6, 8, 10, 10]
     assert [part.tolist() for part in arrivals([])] == [[], [0]]
+
+
+def test_gaps_are_in_order_to_the_last_digit_whether_or_not_they_fit_into_32_bits() -> None:
+    dice = random.Random(3)
+    short = [dice.randrange(2**32) for _ in range(500)] + [0, 0, 2**32 - 1]
+    for gaps_ns in (short, [*short, 2**32], [*short, 10**13 + 1], [*short, -7], []):
+        values = np.array(gaps_ns, dtype=np.float64) / SECOND
+        pooled = Pooled(values, np.array([0, len(values)]), np.ones(1, dtype=np.bool_))
+
+        assert pooled.ascending().tolist() == sorted(gap / 1e9 for gap in gaps_ns)
+
+
+def test_send_lags_are_those_of_who_was_sent_less_the_time_of_connecting() -> None:
+    sent = replace(record(0), due_ns=5 * MS, sent_ns=9 * MS, connect_ns=None)
+    connecting = replace(record(1), due_ns=5 * MS, sent_ns=35 * MS, connect_ns=29 * MS)
+    never = replace(record(2), due_ns=5 * MS, sent_ns=None)
+
+    assert Measured((sent, connecting, never)).send_lags().tolist() == [0.03 - 0.029, 0.004]
+
+
+def test_an_instant_before_zero_is_one_and_an_instant_that_is_not_there_is_none() -> None:
+    early = replace(record(0), due_ns=-3 * MS, sent_ns=-1 * MS, first_token_ns=MS)
+    silent = replace(record(1), sent_ns=0, first_token_ns=None)
+
+    ttft = Measured((early, silent)).values("ttft_s")
+
+    assert ttft[0] == 0.002
+    assert np.isnan(ttft[1])

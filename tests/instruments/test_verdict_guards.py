@@ -192,3 +192,16 @@ def test_a_run_of_clients_who_all_left_is_nothing_measured() -> None:
         for index in range(100)
     ]
     assert judged(summary(left), objective("ttft_s", "p95", 10.0)).reason == "nothing was measured"
+
+
+def test_clients_that_all_left_at_the_limit_decide_nothing_where_stamps_may_be_late() -> None:
+    """All left 0.1 ms beyond the limit, with stamps that may be 1 ms late: nobody may have waited so long."""
+    left = [
+        replace(failed(index), outcome=Outcome.CANCELLED, left_ns=index * 100 * MS + 50_100_000)
+        for index in range(1_000)
+    ]
+    given = summary(left, seconds=100, stamp_error_s=0.001)
+    goodput = objective("goodput_share", "share", 0.9, side="at_least", per_request={"ttft_s": 0.05})
+    assert judged(given, goodput).state is State.INCONCLUSIVE
+    assert judged(given, objective("ttft_s", "p95", 0.05)).state is State.INCONCLUSIVE
+    assert judged(replace(given, stamp_error_s=0.0), goodput).state is State.VIOLATED

@@ -96,3 +96,16 @@ def test_skips_are_by_reason_the_most_frequent_first(run: RunBuilder) -> None:
     (gpu, tls) = view(run)["skips"]
     assert (gpu[0], gpu[1], len(gpu[2])) == ("no GPU", 50, 40)
     assert tls == ("no TLS", 1, ["suites/a.py::test_tls"])
+
+
+def test_a_test_that_fails_and_then_ends_in_error_keeps_what_was_said_of_each(run: RunBuilder) -> None:
+    nodeid = "suites/a.py::test_a"
+    run.claim("failed", nodeid, reason="assert 1 == 2", detail="the assertion")
+    run.claim("error", nodeid, reason="StackDied", detail="the end of the stack")
+    found = view(run)
+    (row,) = found["failed_rows"]
+    assert [(case.told, case.detail) for case in row.cases] == [
+        ("error", "the end of the stack"),
+        ("failed", "the assertion"),
+    ]
+    assert found["undetailed"] == 0

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from instruments.slo import State
+from instruments.telemetry.record import NOWHERE
 from reports.model import SessionReport, read_report
 from reports.page.trust import Line, client_rows, timed_limits, trust_lines
 from tests.reports.runs import MS, RunBuilder, even_load, law, objective
@@ -117,9 +118,41 @@ def test_a_server_that_could_not_be_asked_is_a_reason_to_doubt(run: RunBuilder) 
         run.load(name, even_load())
         run.server(name, problems=problems)
     told = line(read(run, telemetry="Prometheus"), "server's numbers")
-    assert (told.kind, told.text) == ("inconclusive", "from Prometheus, with gaps around 1 of 2 loads")
-    (run.folder.loads / "two.server.json").unlink()
+    assert (told.kind, told.text) == (
+        "inconclusive",
+        "from Prometheus, around 2 of 2 loads, 1 of them with gaps",
+    )
+    run.server("two")
     assert line(read(run, telemetry="Prometheus"), "server's numbers").kind == "met"
+
+
+def test_a_server_that_was_asked_around_some_loads_only_is_no_ground_to_trust_all(run: RunBuilder) -> None:
+    for name in ("one", "two"):
+        run.load(name, even_load())
+    run.server("one")
+    told = line(read(run, telemetry="Prometheus"), "server's numbers")
+    assert (told.kind, told.text) == ("plain", "from Prometheus, around 1 of 2 loads")
+    run.server("one", source=NOWHERE, problems=("Prometheus was down",))
+    told = line(read(run, telemetry="Prometheus"), "server's numbers")
+    assert (told.kind, told.text) == ("inconclusive", "from Prometheus, around 0 of 2 loads")
+    (run.folder.loads / "one.server.json").unlink()
+    assert (
+        line(read(run, telemetry="Prometheus"), "server's numbers").text
+        == "from Prometheus, around 0 of 2 loads"
+    )
+
+
+def test_a_load_that_the_client_disturbed_is_named_however_small_its_error_is_beside_the_limit(
+    run: RunBuilder,
+) -> None:
+    # Sent half a second late, of a limit of 60 s: less than a hundredth of it, and still void.
+    late = [replace(record, due_ns=record.due_ns - 500 * MS) for record in even_load()]
+    run.judge(run.load("late", late), objective(at_most=60.0))
+    run.load("well", even_load())
+    report = read(run)
+    assert line(report, "client's own error").kind == "met"
+    told = line(report, "void")
+    assert (told.kind, told.text) == ("inconclusive", "the client disturbed 1 of 2 loads: late")
 
 
 def test_a_client_that_did_not_check_itself_has_no_error(run: RunBuilder) -> None:

@@ -9,9 +9,11 @@ import pytest
 from instruments.results import IncidentRecord
 from instruments.slo import State
 from reports.model import SessionReport, read_report
-from reports.page.verdict import MOST_LINES, Ground, answer, cut_evenly, why
+from reports.overall import Overall
+from reports.page.verdict import MOST_LINES, Ground, answer, cut_evenly, facts, verdict_view, why
 from tests.pages.edges import build
 from tests.reports.runs import RunBuilder, answered, even_load, law, objective
+from tests.reports.states import STATES, Make
 
 
 @pytest.fixture
@@ -26,9 +28,9 @@ def edge(name: str, folder: Path) -> SessionReport:
 @pytest.mark.parametrize(
     ("name", "begins"),
     [
-        ("met", "As far as it was measured."),
+        ("met", "Not on this run alone: what was judged is met"),
         ("simulated", "Not on this run: no model was behind its numbers."),
-        ("violated", "No. What was promised is not kept."),
+        ("violated", "No. A required objective or a conservation law is broken."),
         ("inconclusive", "No. This run cannot tell."),
         ("empty", "No. Nothing was measured."),
         ("cut", "No. This run cannot tell."),
@@ -37,6 +39,57 @@ def edge(name: str, folder: Path) -> SessionReport:
 )
 def test_the_answer_is_yes_only_where_it_may_be(name: str, begins: str, tmp_path: Path) -> None:
     assert answer(edge(name, tmp_path)).startswith(begins)
+
+
+@pytest.mark.parametrize(("make", "state"), STATES)
+def test_no_run_without_a_gate_that_is_met_says_yes(run: RunBuilder, make: Make, state: Overall) -> None:
+    make(run)
+    report = read_report(run.folder.path)
+    assert report.state is state
+    assert answer(report).startswith("Not on " if state in (Overall.MET, Overall.CLAIMS_HOLD) else "No. ")
+    assert verdict_view(report)["why_title"] != "Why"
+
+
+def test_only_advice_was_judged_and_nobody_says_that_nothing_was(run: RunBuilder) -> None:
+    run.judge(run.load("chat-10", even_load()), objective(at_most=0.5, required=False))
+    report = read_report(run.claim("passed").session().folder.path)
+    assert answer(report) == "Not on this run: no required objective was judged."
+    assert [one.kind for one in why(report)] == ["met", "violated"]
+
+
+def test_a_claim_that_the_data_leave_undecided_is_not_marked_as_failed(run: RunBuilder) -> None:
+    run.claim("failed", reason="INCONCLUSIVE: too noisy to tell").claim(
+        "failed", "suites/b.py::t", reason="no"
+    )
+    lines = why(read_report(run.session(exit_code=1).folder.path))
+    assert [(one.kind, one.text) for one in lines] == [
+        ("failed", "failed: no"),
+        ("inconclusive", "undecided: INCONCLUSIVE: too noisy to tell"),
+    ]
+
+
+def test_a_law_that_a_test_asked_for_and_nobody_could_check_is_told_without_a_gate(run: RunBuilder) -> None:
+    run.folder.append_law(law(State.INCONCLUSIVE, reason="Prometheus was down"))
+    run.claim("failed", reason="INCONCLUSIVE: generation-tokens on chat-4: Prometheus was down")
+    report = read_report(run.session(exit_code=11).folder.path)
+    assert report.state is Overall.INCONCLUSIVE
+    assert [one.text for one in why(report)] == ["generation-tokens on chat-4; Prometheus was down"]
+
+
+def test_a_law_that_nobody_asked_for_speaks_against_nothing(run: RunBuilder) -> None:
+    run.folder.append_law(law(State.INCONCLUSIVE))
+    report = read_report(run.claim("passed").session().folder.path)
+    assert [one.href for one in why(report)] == ["#claims"]
+
+
+def test_judged_later_its_own_objectives_are_what_is_counted(run: RunBuilder) -> None:
+    run.judge(run.load("chat-10", even_load()), objective())
+    run.claim("passed").session(gate=True, expected=tuple("abcdefgh"))
+    folder = run.folder.path
+    assert ("required objectives met", "0 of 9") in facts(read_report(folder))
+    later = read_report(folder, {"x": objective(id="x", required=True)}, objectives_from="other.yaml")
+    assert ("required objectives met", "0 of 1") in facts(later)
+    assert not answer(later).startswith("Yes")
 
 
 def test_only_a_gate_says_yes(run: RunBuilder) -> None:
@@ -53,6 +106,9 @@ def test_only_a_gate_says_yes(run: RunBuilder) -> None:
     run.claim("passed").session(gate=True, expected=("chat.ttft",))
     report = read_report(run.folder.path)
     assert answer(report) == "Yes. A gate found every required objective met."
+    assert verdict_view(report)["why_title"] == "Why"
+    later = read_report(run.folder.path, {"chat.ttft": objective()}, objectives_from="other.yaml")
+    assert answer(later).startswith("Not on this page alone: ")
 
 
 def test_why_yes_names_the_objective_that_is_closest_to_its_limit(tmp_path: Path) -> None:

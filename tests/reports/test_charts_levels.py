@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,20 @@ import pytest
 from instruments.clock import ClockAnchor
 from instruments.journal import Journal
 from instruments.records import Outcome, RequestRecord, Window
+from instruments.results import RunFolder
 from instruments.slo import State
-from instruments.statistics.comparison import Change
 from reports.charts.families import families
 from reports.charts.knees import good_limits, knee
-from reports.charts.ratios import ratios
 from reports.loads import Load
-from reports.page.charts_of_levels import lead
+from reports.model import read_report
+from reports.page import render
+from reports.page.chart_tables import family_table
+from reports.page.charts_of_levels import lead, levels_view
+from reports.plots.levels import good_rate_svg, good_share_svg, ttft_svg
 from reports.searches import Search
-from reports.trials import Trial
 from tests.reports.loads import NS, load_of, request
+from tests.reports.markup import Page
+from tests.reports.runs import RunBuilder
 
 TTFT_1S: dict[str, Any] = {
     "id": "a",
@@ -47,6 +52,24 @@ def test_loads_that_differ_in_users_only_are_a_family() -> None:
 @pytest.mark.parametrize("changed", [{"prompt_tokens": 25}, {"turns": 2}])
 def test_a_load_that_differs_in_more_is_of_no_family(changed: dict[str, Any]) -> None:
     assert families([at_users(1), at_users(2), at_users(4, **changed)]) == ()
+
+
+def test_a_level_at_which_all_failed_is_a_level_and_one_that_is_void_says_so() -> None:
+    described = dict(at_users(4).workload)
+    dead = load_of([request(0, done_s=1, outcome=Outcome.FAILED)] * 5, name="sweep-4", workload=described)
+    late = at_users(2)
+    void = replace(late, summary=replace(late.summary, void=("its loop was late",)))
+    (family,) = families([at_users(1), void, dead])
+    assert [(level.users, level.ttft_p95.value, level.doubt) for level in family.levels] == [
+        (1, 0.1, ""),
+        (2, 0.2, "void"),
+        (4, None, ""),
+    ]
+    assert family_table(family).rows[1][0] == "2 (sweep-2: void)"
+    assert family_table(family).rows[2][1:4] == ("0 of 5", "–", "–")
+    described_as = ttft_svg(family, "x")
+    assert "1 user: p50 100 ms, p95 100 ms, 2 users: p50 200 ms, p95 200 ms, 4 users: p50 –" in described_as
+    assert families([dead, dead, dead]) == ()
 
 
 def test_two_levels_are_no_family_and_neither_is_one_twice() -> None:
@@ -118,6 +141,14 @@ def test_a_probes_numbers_come_from_its_journal(tmp_path: Path) -> None:
     assert (found.low, found.violated, found.promise, found.problem) == (8, 16, 8, None)
 
 
+def test_the_drawings_of_a_search_tell_their_numbers(tmp_path: Path) -> None:
+    found = knee(searched(tmp_path), tmp_path)
+    assert found is not None
+    # 14 of 20 are good, 20 and 14 of them in 10 s.
+    assert "probes: 8 MET with 100 %, 16 VIOLATED with 70 %;" in good_share_svg(found, "x")
+    assert "probes: 8 MET with 2, 16 VIOLATED with 1.4;" in good_rate_svg(found, "x")
+
+
 def test_where_the_knee_lies_is_said(tmp_path: Path) -> None:
     def said(**changes: Any) -> str:
         found = knee(searched(tmp_path, **changes), tmp_path)
@@ -151,27 +182,42 @@ def test_a_document_of_another_shape_is_none(tmp_path: Path) -> None:
     assert knee(searched(tmp_path, probes=[{"level": "many"}]), tmp_path) is None
 
 
-def compared(**changes: Any) -> Trial:
+def compared(folder: RunFolder, name: str = "candidate", **changes: Any) -> None:
     document: dict[str, Any] = {
         "figure": {"indicator": "e2e_s", "statistic": "p50"},
-        "rule": {"tolerance": 0.25, "false_alarm": 0.01},
+        "rule": {"false_alarm": 0.01, "tolerance": 0.25, "margin": 0.25},
+        "simulated": False,
+        "endpoints": {"a": {}, "b": {}},
         "change": "EQUIVALENT",
         "reason": "the difference lies within 25 %",
         "ratio": {"value": 0.96, "low": 0.83, "high": None},
-        "requests": {"a": 216, "b": 217},
+        "requests": {"a": 216, "b": 200},
         "failed": {"a": 0, "b": 3},
-        "pairs": [{}] * 9,
+        "pairs_more": None,
+        "pairs": [{}, {}],
     }
-    return Trial("candidate", document | changes)
+    (folder.path / "trials" / name).mkdir(parents=True)
+    folder.write_document(f"trials/{name}/comparison.json", document | changes)
 
 
-def test_a_comparison_is_read_from_its_document_alone() -> None:
-    (found,), unread = ratios([compared()])
-    assert unread == ()
-    assert (found.figure, found.change, found.value) == ("E2E p50", Change.EQUIVALENT, 0.96)
-    assert (found.low, found.high, found.tolerance, found.pairs) == (0.83, None, 0.25, 9)
-    assert (found.requests, found.failed) == ((216, 217), (0, 3))
+def test_a_beside_b_is_told_once_with_its_interval_and_its_failures(met: RunBuilder) -> None:
+    compared(met.folder)
+    compared(met.folder, "odd", ratio=3)
+    report = read_report(met.folder.path)
+    (one,) = levels_view(report)["comparisons"]
+    # Of the 1 % that the rule allows 0.2 are for failures: 2 · 0.8 % are the interval's.
+    assert (one.ratio, one.interval) == ("0.96×", "[0.83, ∞] at 98.4 % confidence, at every look")
+    assert (one.figure, one.change, one.equal) == ("E2E p50", "EQUIVALENT", "25 %")
+    assert one.chart.caption == "2 pairs; failed: A 0 of 216 (0 %), B 3 of 200 (1.5 %)"
+    assert any("trials/odd/comparison.json has another shape" in problem for problem in report.problems)
+    assert Page(render(report)).text.count("98.4 %") == 1
 
 
-def test_a_comparison_of_another_shape_is_named() -> None:
-    assert ratios([compared(figure={"indicator": "nothing"})]) == ((), ("candidate",))
+@pytest.mark.parametrize("low", [0.0, None])
+def test_a_ratio_without_a_lower_end_is_drawn_and_one_that_is_not_known_is_called_so(
+    met: RunBuilder, low: float | None
+) -> None:
+    compared(met.folder, ratio={"value": None, "low": low, "high": None}, change="INCONCLUSIVE", pairs_more=9)
+    (one,) = levels_view(read_report(met.folder.path))["comparisons"]
+    assert (one.ratio, one.kind) == ("undefined", "inconclusive")
+    assert one.reason.endswith("; about 9 more pairs would decide it")

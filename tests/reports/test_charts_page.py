@@ -70,12 +70,15 @@ def test_150_loads_stay_small_and_it_is_said_what_is_left_out(run: RunBuilder) -
 def test_of_a_thousand_loads_the_first_are_listed_and_the_rest_counted(
     met: RunBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reports.page.charts.MOST_LISTED", 2)
+    for name, most in (("LISTED", 2), ("PLOTTED", 1), ("TABLED", 1)):
+        monkeypatch.setattr(f"reports.page.charts.MOST_{name}", most)
     met.load("late-1", even_load()[:20])
     met.load("late-2", even_load()[:20])
     page = Page(render(read_report(met.folder.path)))
     assert "3 loads, those first whose objectives came off worst" in page.text
     assert "1 of 3 loads not listed here, but in verdict.json" in page.text
+    # Of the two that are listed one has no plots, and its numbers are in the tables of all loads.
+    assert "1 further load without plots, to keep the page small; of 1 the numbers are in" in page.text
     assert "chat-10" in page.text
     assert "late-1" in page.text
 
@@ -145,6 +148,28 @@ def test_the_numbers_of_a_drawing_are_in_its_tables() -> None:
     assert distributions.rows[-1][1] == "60"
 
 
+def test_drawings_over_time_are_described_as_they_are() -> None:
+    """60 answers of 7 gaps; of the slices some have no answer, and no row of the heat has the most of all."""
+    of = {one.name: one.svg for one in drawn(full_load(), ()).over_time}
+    assert "420 gaps between tokens by time" in of["Gaps between tokens"]
+    assert "of the longer ones the fullest row has 84, from " in of["Gaps between tokens"]
+    sparse = load_of([request(n, [n + 0.1, n + 0.1]) for n in range(4)])
+    of = {one.name: one.svg for one in drawn(sparse, ()).over_time}
+    # Of 16 slices four have a request.
+    assert "p50 from 100 to 100 and undefined in 12 of 16 slices" in of["Client over time"]
+    assert "4 gaps between tokens by time, over 5.0 s, and length; 4 of them 0" in of["Gaps between tokens"]
+
+
+def test_the_servers_line_breaks_where_prometheus_was_down() -> None:
+    at = tuple(UNIX_S + 0.2 * n for n in range(25) if not 8 <= n < 16)
+    load = load_of([request(0, [0.1, 0.2])], series={"running": Series(at, tuple(map(float, range(17))))})
+    chart = next(one for one in drawn(load, ()).over_time if one.name == "Server over time")
+    assert chart.caption.endswith("; a line breaks where nothing was told")
+    assert "running from 0 to 16 and 1 gap" in chart.svg
+    whole = next(one for one in drawn(full_load(), ()).over_time if one.name == "Server over time")
+    assert "gap" not in whole.svg + whole.caption
+
+
 def test_a_load_without_a_server_or_a_failure_has_no_drawing_of_them() -> None:
     load = load_of([request(0.1 * n, [0.1 * n + 0.05, 0.1 * n + 0.07]) for n in range(20)])
     names = [one.name for one in drawn(load, ()).over_time]
@@ -185,4 +210,4 @@ def test_the_page_says_how_far_the_clocks_agree_and_what_the_bands_are(run: RunB
     run.server("chat-10", series=series, clock_error_s=0.012, source="Prometheus")
     text = Page(render(report_of(run))).text
     assert "1 sample by Prometheus; its clock is the client's to within 12 ms" in text
-    assert "its 95 % interval, exact at each point" in text
+    assert "its 95 % interval, at each point for itself" in text

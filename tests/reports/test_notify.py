@@ -135,6 +135,16 @@ def test_nobody_there_is_told_without_its_address() -> None:
     assert caught.value.seen == "no answer (ConnectError)"
 
 
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "nonsense://", "http://[", "http://a b"])
+def test_a_proxy_that_cannot_be_used_is_told_at_once(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(NotNotified) as refused:
+        post(f"https://127.0.0.2:1/{SECRET}", b"{}", timeout_s=PATIENT_S, tries=1)
+    assert str(refused.value.seen).startswith("no answer (")
+    assert "planted" not in str(refused.value)
+
+
 def test_the_bound_is_of_a_try_as_a_whole() -> None:
     with webhook("drip") as server:
         began_s = time.monotonic()

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from instruments.errors import JournalError
 from instruments.results import IncidentRecord
 from instruments.slo import State
-from reports import page as pages
 from reports.document import verdict_document
 from reports.history import find_since
 from reports.model import read_report
-from reports.page import render, write_page
+from reports.page import render
 from tests.reports.markup import Page
 from tests.reports.runs import MS, RunBuilder, answered, even_load, failed, law, objective, waves
-
-HOSTILE = '<script>alert("x")</script><img src=https://evil.example/x onerror=alert(1)>'
 
 
 def page_of(run: RunBuilder) -> Page:
@@ -54,7 +49,12 @@ def test_the_throughput_row_adds_up(met: RunBuilder) -> None:
 def test_the_client_says_which_limits_it_can_judge(met: RunBuilder) -> None:
     # Send lag 0, loop lag 1 ms at p99 and 4 ms at most, a quarter of a core; a client that stamps what it
     # reads is as late as its loop: 1 ms, and judges limits of twice that.
-    assert "chat-10 0 ms 1 ms 4 ms 25 % the client itself, not calibrated 1 ms 2 ms" in page_of(met).text
+    text = page_of(met).text
+    # 1 ms of a limit of 1.2 s is 0.083 %.
+    assert (
+        "chat-10 0.001 s send lag 0 ms stamps 1 ms, by the client itself 1.2 s TTFT p95 0.083 % 2 ms" in text
+    )
+    assert "2 ms 1 ms at most 4 ms 25 % none was kept with the load" in text
 
 
 def test_a_void_run_says_so_and_why(run: RunBuilder) -> None:
@@ -255,51 +255,6 @@ def test_a_drawing_is_described_and_takes_its_colours_from_the_page(met: RunBuil
         assert not re.search(r"#[0-9a-f]{6}", plot)
 
 
-def test_hostile_text_stays_text(run: RunBuilder) -> None:
-    journal = run.load("chat-10", [*(answered(i, 10) for i in range(60)), failed(60, HOSTILE)])
-    run.judge(journal, objective(id=HOSTILE, description=HOSTILE))
-    run.claim("error", f"suites/{HOSTILE}.py::t", title=HOSTILE, reason=HOSTILE, detail=HOSTILE)
-    run.claim("skipped", reason=HOSTILE)
-    run.folder.append_incident(IncidentRecord("now", HOSTILE, HOSTILE, HOSTILE))
-    run.folder.write_document("fingerprint.json", {HOSTILE: HOSTILE})
-    run.session(
-        run_id=HOSTILE, environment=HOSTILE, notes=(HOSTILE,), command=(HOSTILE,), exit_reason=HOSTILE
-    )
-    page = page_of(run)
-    assert {"script", "img"}.isdisjoint(page.tags)
-    assert page.handlers == []
-    assert page.faults == []
-    assert page.text.count("<script>") > 10
-
-
-def test_a_large_run_stays_below_2_mb_and_says_what_it_left_out(run: RunBuilder) -> None:
-    for number in range(40):
-        run.load(f"load-{number:02d}", even_load())
-    for number in range(200):
-        run.claim("failed", f"suites/a.py::test_{number}", reason="no", detail="E" * 50_000)
-    text = render(read_report(run.session(exit_code=1).folder.path))
-    assert len(text.encode()) < 2_000_000
-    # 260,000 bytes for details; of each are shown 6,000, and a line of 31 that says what is left out.
-    assert text.count("44,000 characters left out") == 43
-    assert "Details of 157 further claims" in text
-    # 6 rows stand open, 150 are folded.
-    assert "194 further tests that did not pass" in text
-    assert "44 more tests in claims.jsonl" in text
-
-
-def test_a_page_that_would_be_too_large_has_less_of_everything(
-    met: RunBuilder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(30):
-        met.claim("failed", f"suites/a.py::test_{number}", reason="no", detail=f"the end of {number}.")
-    report = read_report(met.session(exit_code=1).folder.path)
-    assert Page(render(report)).text.count("the end of") == 30
-    monkeypatch.setattr(pages, "MOST_BYTES", 10_000)
-    text = Page(render(report)).text
-    assert text.count("the end of") == 12
-    assert "Details of 18 further claims" in text
-
-
 def test_the_verdict_says_what_changed_since_the_last_run(met: RunBuilder, run: RunBuilder) -> None:
     met.folder.write_document("verdict.json", verdict_document(read_report(met.folder.path)))
     later = RunBuilder(met.folder.path.parent / "run-2")
@@ -316,12 +271,3 @@ def test_the_verdict_says_what_changed_since_the_last_run(met: RunBuilder, run: 
     assert "Since last time:" in found.text
     assert "#since" in found.references
     assert "Since last time:" not in page_of(met).text
-
-
-def test_a_page_is_written_whole_or_not_at_all(met: RunBuilder, tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    write_page(read_report(met.folder.path), path)
-    assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert list(tmp_path.glob("*.new")) == []
-    with pytest.raises(JournalError, match="cannot write"):
-        write_page(read_report(met.folder.path), tmp_path / "nowhere" / "report.html")

@@ -135,6 +135,19 @@ def test_many_met_objectives_are_folded_and_none_that_failed(run: RunBuilder) ->
     assert len(told) < 50
 
 
+def test_what_is_only_advice_says_so_and_has_no_headroom_where_there_is_none(run: RunBuilder) -> None:
+    """Of nothing lost at most nothing may be: 0 fits into 0 any number of times, and no headroom is told."""
+    journal = run.load("chat-10", even_load())
+    none_lost = {"indicator": "errors", "statistic": "count", "at_most": 0}
+    for number in range(26):
+        run.judge(journal, objective(id=f"met-{number:02d}", **none_lost), family=27)
+    run.judge(journal, objective(id="advised", at_most=0.5, required=False), family=27)
+    told = shown(run.claim("passed").session(exit_code=0))
+    assert "  ✓ 1 more met" in told
+    (advised,) = (line for line in told if line.startswith("  ✗"))
+    assert advised.split()[:4] == ["✗", "VIOLATED", "advised", "(advisory)"]
+
+
 def test_evidence_ends_somewhere(run: RunBuilder) -> None:
     journal = run.load("chat-10", even_load())
     for number in range(45):

@@ -107,7 +107,7 @@ def test_no_half_of_a_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_half_of_a_surrogate_pair_costs_no_file(met: RunBuilder) -> None:
-    met.claim("failed", "suites/a.py::t", reason="half \ud800 of it").session(exit_code=1)
+    met.claim("failed", "suites/\ud800.py::t", reason="half \ud800 of it").session(exit_code=1)
     assert len(write_all(read_report(met.folder.path))) == len(NAMES)
     Xml.parse(met.folder.path / "junit.xml")  # noqa: S314 - made here
     reasons = [
@@ -138,15 +138,21 @@ def test_export_says_a_verdict_and_is_none(run: RunBuilder) -> None:
     assert main(["export", str(run.folder.path), "--format", "junit"]) == 0
 
 
-@pytest.mark.parametrize("name", ["run.json", "claims.jsonl", "loads/chat-10.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["run.json", "claims.jsonl", "loads/chat-10.jsonl", "loads/chat-10.server.json", "logs/engine"]
+)
 def test_export_writes_over_nothing_that_was_measured(
     met: RunBuilder, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    before = (met.folder.path / name).read_bytes()
-    code = main(["export", str(met.folder.path), "--format", "json", "--output", str(met.folder.path / name)])
+    path = met.folder.path / name
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("measured")
+    before = path.read_bytes()
+    code = main(["export", str(met.folder.path), "--format", "json", "--output", str(path)])
     assert code == 2
     assert "a file of measurements" in capsys.readouterr().err
-    assert (met.folder.path / name).read_bytes() == before
+    assert path.read_bytes() == before
 
 
 def test_export_of_no_run_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+from reports.history.entries import RATES
 from tests.workflows.reading import FOLDER, ROOT, commands, jobs, ours, scripts, steps
 
 TABLE = re.compile(r"^\| `([^`]+)` \| (.+) \|$", re.MULTILINE)
@@ -94,6 +96,14 @@ def test_the_nights_claims_can_be_selected() -> None:
     assert found == there
 
 
+def test_what_drift_is_asked_of_is_what_a_night_measures() -> None:
+    """A name that no objective of the catalog has would fail every night: `trend` knows it not."""
+    (words,) = [words for words in OURS if words[0] == ".github/nights"]
+    catalog = (ROOT / "suites" / "catalog" / "objectives").glob("*.yaml")
+    known = {name for path in catalog for name in re.findall(r"indicator: (\w+)", path.read_text())}
+    assert set(words[2:]) <= {*known, *RATES}
+
+
 def test_the_base_that_is_scanned_is_the_one_that_images_are_built_from() -> None:
     named = {
         line.removeprefix("ARG BASE=")
@@ -125,3 +135,31 @@ def test_what_a_night_keeps_is_what_the_next_one_is_given() -> None:
     assert "github.run_id" in saved["key"]
     assert "github.run_attempt" in saved["key"]
     assert saved["key"].startswith(restored["restore-keys"])
+
+
+def test_a_night_keeps_no_second_copy_of_itself_by_its_other_name(tmp_path: Path) -> None:
+    """A cache follows links: `latest` would come back as a folder, and no newer run takes its place."""
+    (saved,) = [
+        step.fields["with"] for step in steps() if (step.uses or "").startswith("actions/cache/save@")
+    ]
+    (tmp_path / "results" / "a-run").mkdir(parents=True)
+    (tmp_path / "results" / "latest").symlink_to("a-run")
+    for name in ("verdict.json", "run.json", "fingerprint.json", "report.html"):
+        (tmp_path / "results" / "a-run" / name).touch()
+    kept: set[Path] = set()
+    for pattern in saved["path"].split():
+        found = set(tmp_path.glob(pattern.removeprefix("!")))
+        kept = kept - found if pattern.startswith("!") else kept | found
+    assert {str(path.relative_to(tmp_path)) for path in kept} == {
+        f"results/a-run/{name}.json" for name in ("verdict", "run", "fingerprint")
+    }
+
+
+def test_what_is_published_is_what_was_uploaded_by_whichever_attempt() -> None:
+    """`Re-run failed jobs` gives a second attempt to one job, and no new artefact to the other."""
+    measure, publish = [fields for file, _, fields in jobs() if file == "nightly"]
+    assert measure["outputs"]["pages"] == "${{ steps.pages.outputs.name }}"
+    (put,) = [one["with"] for one in measure["steps"] if one.get("with", {}).get("path") == ".cache/pages/"]
+    assert put["name"] == "${{ steps.pages.outputs.name }}"
+    (got,) = [one["with"] for one in publish["steps"] if "download-artifact@" in one["uses"]]
+    assert got["name"] == "${{ needs.measure.outputs.pages }}"

@@ -79,6 +79,16 @@ def test_records_that_cannot_be_read_fail_nothing_more(clone: Path) -> None:
     assert page.startswith("**No verdict**")
 
 
+def test_what_is_said_aloud_is_not_written_over_by_the_caller(clone: Path) -> None:
+    """As in `.ci/run >log`: the caller's own place in the file does not move with what a script appends."""
+    a_run(clone, run__json="{}", summary__md="a summary that is longer than the word after it\n")
+    with (clone / "log").open("w") as log:
+        argv = ["sh", "-c", ".github/summary; echo after"]
+        subprocess.run(argv, cwd=clone, env={"PATH": os.environ["PATH"]}, stdout=log, timeout=60, check=True)
+    said = (clone / "log").read_text()
+    assert said == "left=yes\na summary that is longer than the word after it\nafter\n"
+
+
 RUNS = {"runs": [{"run": "20261122T010000Z-a6000-0002"}, {"run": "20261121T010000Z-a6000-0001"}]}
 
 
@@ -91,7 +101,14 @@ def test_a_drift_to_the_worse_is_the_status_of_a_night(clone: Path, trend: int, 
     found, page, _ = ran(clone, ".github/nights", "a6000", "ttft_s", said=said)
     assert found == code
     assert "compare results/20261121T010000Z-a6000-0001 results/latest --across client.commit" in page
-    assert "trend ttft_s --environment a6000 --across client.commit" in page
+    assert "trend ttft_s --environment a6000 --false-alarm 0.05000 --across client.commit" in page
+
+
+def test_all_that_a_night_asks_of_drift_shares_one_rate_of_false_alarms(clone: Path) -> None:
+    a_run(clone, run__json="{}")
+    said = {"list": [0, json.dumps(RUNS)]}
+    _, page, _ = ran(clone, ".github/nights", "a6000", "ttft_s", "tpot_s", "e2e_s", "errors", said=said)
+    assert page.count("--false-alarm 0.01250 ") == 4
 
 
 def test_a_night_of_another_build_and_a_first_night_are_said(clone: Path) -> None:
@@ -110,15 +127,18 @@ def script(workflow: str, part: str) -> str:
 
 
 def in_bash(clone: Path, text: str, **env: str) -> tuple[int, str]:
+    """(exit status, what it said) of `ran_in_bash`."""
+    code, told, _ = ran_in_bash(clone, text, **env)
+    return code, told.strip()
+
+
+def ran_in_bash(clone: Path, text: str, **env: str) -> tuple[int, str, str]:
     """What GitHub's `shell: bash` makes of a step, with a Python that only says what it was given."""
     python = clone / ".venv" / "bin" / "python"
     python.unlink()
     python.write_text('#!/bin/sh\nprintf "<%s>" "$@"\n')
     python.chmod(0o755)
-    code, told, _ = ran(
-        clone, "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", text, said=None, **env
-    )
-    return code, told.strip()
+    return ran(clone, "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", text, said=None, **env)
 
 
 BASE = {"BASE_URL": "https://vllm.example.com", "PROMETHEUS_URL": "", "JUDGE": "gate"}
@@ -130,12 +150,33 @@ PLACE = "<-m><pytest><--env><eks><--base-url><https://vllm.example.com><--api-ke
     [
         ({}, "<--gate>"),
         ({"JUDGE": "claims"}, ""),
+        ({"JUDGE": "Claims"}, "<--gate>"),
         ({"PROMETHEUS_URL": "http://prometheus:9090"}, "<--prometheus-url><http://prometheus:9090><--gate>"),
     ],
-    ids=["gate", "claims", "prometheus"],
+    ids=["gate", "claims", "a word unknown", "prometheus"],
 )
 def test_the_gate_asks_for_what_is_set(clone: Path, settings: dict[str, str], more: str) -> None:
     assert in_bash(clone, script("gate", "--env eks"), **{**BASE, **settings}) == (0, PLACE + more)
+
+
+@pytest.mark.parametrize(
+    ("unset", "code", "said"),
+    [((), 0, ""), (("REGION", "CLUSTER"), 1, "lacks variables: AWS_REGION EKS_CLUSTER (")],
+    ids=["all", "two missing"],
+)
+def test_a_gate_says_at_once_which_variables_are_missing(
+    clone: Path, unset: tuple[str, ...], code: int, said: str
+) -> None:
+    env = {"ROLE": "arn", "REGION": "eu", "CLUSTER": "c", "BASE_URL": "https://vllm.example.com"}
+    found, told = in_bash(clone, script("gate", "missing="), **{**env, **dict.fromkeys(unset, "")})
+    assert (found, said in told) == (code, True)
+
+
+def test_pages_are_named_by_the_attempt_that_made_them(clone: Path) -> None:
+    (clone / "Makefile").write_text("report:\n\tmkdir -p results/latest/allure-report\n")
+    (clone / ".cache").mkdir()
+    told = ran_in_bash(clone, script("nightly", "make report\n"), GITHUB_RUN_ATTEMPT="2")
+    assert told[2] == "name=pages-2\n"
 
 
 @pytest.mark.parametrize("workflow", ["gate", "nightly"])

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from instruments.errors import JournalError
+from instruments.results import RunFolder
 from reports.__main__ import main
 from reports.history.retention import plan_prune
 from tests.reports.history.shelves import objective, put
@@ -78,8 +80,52 @@ def test_what_never_goes(tmp_path: Path) -> None:
     whys = {name[6:8]: why for name, why in plan.stays.items()}
     assert whys["01"] == "holds a file KEEP"
     assert whys["02"] == "it is the latest"
-    assert whys["03"].startswith("without a verdict.json nothing of it would be left")
+    assert whys["03"].endswith(
+        f"no verdict.json that can be read; python -m reports {torn} makes it from the journals"
+    )
     assert whys["04"].startswith("no run.json that can be read")
+
+
+@pytest.mark.parametrize("verdict", ['{"schema": 1}', '{"schema": 2}', "{}"])
+def test_a_run_whose_verdict_history_cannot_read_stays_whole(verdict: str, tmp_path: Path) -> None:
+    (run(tmp_path, 1) / "verdict.json").write_text(verdict)
+    plan = plan_prune(tmp_path, 0, None, NOW)
+    (why,) = plan.stays.values()
+    assert not plan.prunable
+    assert why.startswith("nothing that list can read would be left of it: its verdict.json")
+
+
+def test_a_full_disk_is_freed_and_what_went_is_noted_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, write = run(tmp_path, 1), RunFolder.write_document
+
+    def full(folder: RunFolder, name: str, document: dict[str, Any]) -> None:
+        if (old / "loads").exists():
+            raise JournalError("cannot write", seen="No space left on device")
+        write(folder, name, document)
+
+    monkeypatch.setattr(RunFolder, "write_document", full)
+    assert main(["prune", str(tmp_path), "--keep", "0", "--yes"]) == 0
+    assert {path.name for path in old.iterdir()} == STAYS | {"pruned.json"}
+
+
+def test_what_went_and_could_not_be_noted_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise JournalError("cannot write pruned.json", seen="No space left on device")
+
+    run(tmp_path, 1)
+    monkeypatch.setattr(RunFolder, "write_document", full)
+    assert main(["prune", str(tmp_path), "--keep", "0", "--yes"]) == 2
+    assert "cannot write pruned.json: No space left on device" in capsys.readouterr().err
+
+
+def test_a_link_that_names_itself_is_no_latest(tmp_path: Path) -> None:
+    run(tmp_path, 1)
+    (tmp_path / "latest").symlink_to("latest")
+    assert names(tmp_path) == ["01"]
 
 
 def test_an_unfinished_run_stays_for_a_day(tmp_path: Path) -> None:
