@@ -187,11 +187,12 @@ def _gist(reason: str) -> str:
 def _claim(report: SessionReport, claim: ClaimRecord) -> Ground:
     told = {"error": "ended in error"}.get(claim.outcome, report.told(claim))
     kind, mark = ("inconclusive", "?") if told == "undecided" else ("failed", "✕")
+    reason = claim.reason.removeprefix(f"{State.INCONCLUSIVE}: ") if told == "undecided" else claim.reason
     return Ground(
         kind,
         mark,
         claim.title or claim.nodeid,
-        _short(f"{told}: {claim.reason or 'no reason given'}"),
+        _short(f"{told}: {reason or 'no reason given'}"),
         "#claims",
     )
 
