@@ -64,7 +64,7 @@ def test_a_claim_that_the_data_leave_undecided_is_not_marked_as_failed(run: RunB
     lines = why(read_report(run.session(exit_code=1).folder.path))
     assert [(one.kind, one.text) for one in lines] == [
         ("failed", "failed: no"),
-        ("inconclusive", "undecided: INCONCLUSIVE: too noisy to tell"),
+        ("inconclusive", "undecided: too noisy to tell"),
     ]
 
 
