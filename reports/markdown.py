@@ -168,7 +168,7 @@ def _claim(claim: ClaimRecord) -> str:
 def _again(report: SessionReport) -> str:
     """The commands that come to the same numbers, in a fence that nothing in them can close."""
     measured = reproduction.command(report.session)
-    judge = reproduction.judge_again(report.folder)
+    judge = reproduction.judge_again(report.folder, report.session)
     if measured is None:
         commands, about = judge, "Judge the same records again"
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from instruments.results import SessionRecord
@@ -21,9 +22,17 @@ def command(session: SessionRecord) -> str | None:
     return shlex.join(masked(session.command)) if session.command else None
 
 
-def judge_again(folder: Path) -> str:
-    """The command that makes the page again from the same records."""
-    return shlex.join(["python", "-m", "reports", f"results/{folder.resolve().name}"])
+def judge_again(folder: Path, session: SessionRecord) -> str:
+    """The command that makes the page again from the same records, wherever --results had put them."""
+    asked = _value_of("--results", session.command) or "results"
+    return shlex.join(["python", "-m", "reports", f"{asked.rstrip('/')}/{folder.resolve().name}"])
+
+
+def _value_of(option: str, command: Sequence[str]) -> str | None:
+    """What an option was given, as --option=VALUE or --option VALUE; the last one counts."""
+    joined = [word.partition("=")[2] for word in command if word.startswith(f"{option}=")]
+    apart = [value for word, value in pairwise(command) if word == option]
+    return (joined or apart or [None])[-1]
 
 
 def masked(arguments: Sequence[str]) -> list[str]:

@@ -26,7 +26,7 @@ def run_view(report: SessionReport, room: Room) -> dict[str, Any]:
         "fingerprint": [(name, _said(value)) for name, value in fingerprint[: room.fingerprint]],
         "fingerprint_unlisted": max(0, len(fingerprint) - room.fingerprint),
         "command": reproduction.command(report.session),
-        "judge_again": reproduction.judge_again(report.folder),
+        "judge_again": reproduction.judge_again(report.folder, report.session),
     }
 
 
