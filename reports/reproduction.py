@@ -32,7 +32,8 @@ def _value_of(option: str, command: Sequence[str]) -> str | None:
     """What an option was given, as --option=VALUE or --option VALUE; the last one counts."""
     joined = [word.partition("=")[2] for word in command if word.startswith(f"{option}=")]
     apart = [value for word, value in pairwise(command) if word == option]
-    return (joined or apart or [None])[-1]
+    given = joined or apart
+    return given[-1] if given else None
 
 
 def masked(arguments: Sequence[str]) -> list[str]:
