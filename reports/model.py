@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -112,27 +112,40 @@ def read_report(
         laws=laws,
         simulated=any(load.simulated for load in loads),
     )
-    state, reason = decide(evidence)
     problems += [one.problem for one in judged if one.problem]
     problems += law_problems(laws) + lost
+    report = _decided(files, evidence, problems, fingerprint, objectives_from)
+    told = undecided_claims(unmet) | report.undecided
+    return replace(report, incidents=tuple(incidents), loads=tuple(loads), undecided=told)
+
+
+def _decided(
+    files: RunFolder,
+    evidence: Evidence,
+    problems: list[str],
+    fingerprint: Mapping[str, Any],
+    objectives_from: str | None,
+) -> SessionReport:
+    """What the evidence comes to, with what else the folder holds; incidents and loads are the caller's."""
+    session, (state, reason) = evidence.session, decide(evidence)
     searches, unread = read_searches(files)
     trials, unread_trials = read_trials(files)
-    problems += unread + unread_trials
+    disagreement = _disagreement(session, state, other=evidence.other_objectives)
     return SessionReport(
-        folder=folder,
+        folder=files.path,
         session=session,
         fingerprint=fingerprint,
-        claims=tuple(claims),
-        verdicts=tuple(judged),
-        incidents=tuple(incidents),
-        loads=tuple(loads),
-        problems=(*problems, *_disagreement(session, state, other=objectives is not None)),
+        claims=tuple(evidence.claims),
+        verdicts=tuple(evidence.judged),
+        incidents=(),
+        loads=(),
+        problems=(*problems, *unread, *unread_trials, *disagreement),
         state=state,
         reason=reason,
         objectives_from=objectives_from,
-        laws=tuple(laws),
+        laws=tuple(evidence.laws),
         missing=tuple(evidence.missing()),
-        undecided=undecided_claims(unmet) | {claim.nodeid for claim in evidence.undecided_claims()},
+        undecided=frozenset(claim.nodeid for claim in evidence.undecided_claims()),
         searches=tuple(searches),
         trials=tuple(trials),
     )
