@@ -133,6 +133,41 @@ class DeclaredProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class NeedsProfile:
+    """What a cluster must have before anything is created in it."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    gpus: Annotated[int, Field(ge=0)] = 0  # nvidia.com/gpu that no Pod has taken
+    apis: tuple[str, ...] = ()  # group versions: cert-manager.io/v1 …
+    storage_class: str | None = None  # "default": whichever is
+    ingress_class: str | None = None
+    programs: tuple[str, ...] = ()  # on this machine: minikube, aws …
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterProfile:
+    """A stack in a Kubernetes cluster: what is applied there, and how its clients come in."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    overlay: Path  # a folder of deploy/kubernetes/overlays, in the clone
+    context: str | None = None  # --context goes before it; a kubeconfig's current one is never used
+    way_in: Literal["node-port", "ingress", "load-balancer", "gateway", "forward"] = "ingress"
+    service: str = "vllm-gateway"  # of a node-port, load-balancer or forward
+    port: str = "http"  # its name; `https` is spoken to over TLS
+    host: str | None = None  # the name in certificates and routes
+    images: dict[str, str] = field(
+        default_factory=dict
+    )  # name in the manifests -> image, or "local": made here
+    simulated: bool = False  # the overlay's engine is the simulator
+    max_model_len: int | None = None
+    ready_timeout_s: float = 1800.0
+    time_budget_s: float | None = None  # of a whole run; --time-budget goes before it
+    needs: NeedsProfile = field(default_factory=NeedsProfile)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One place. `limits` replaces the catalog's limit of an objective by one for this hardware.
 
@@ -143,7 +178,7 @@ class Profile:
 
     name: str
     description: str
-    provider: Literal["local", "attach", "running"]
+    provider: Literal["local", "attach", "running", "kubernetes"]
     engine: EngineProfile | None = None
     gateway: GatewayProfile = field(default_factory=GatewayProfile)
     ingress: IngressProfile | None = None  # null: the gateway is reached directly
@@ -162,12 +197,15 @@ class Profile:
     rules: Path | None = None  # a folder of rules in the clone that Prometheus gets instead of deploy's
     pace: Annotated[float, Field(ge=1, le=100)] = 1.0  # how many times faster those rules wait and look back
     declares: DeclaredProfile | None = None  # of a stack that is attached to
+    cluster: ClusterProfile | None = None  # of a stack in Kubernetes
 
     def __post_init__(self) -> None:
         if self.engine is not None and self.model is not None:
             raise ValueError("model belongs to engine, where one is given")
-        if self.declares is not None and self.provider != "attach":
+        if self.declares is not None and self.provider not in ("attach", "kubernetes"):
             raise ValueError("declares is of a stack that is attached to: of one of ours it is known")
+        if (self.cluster is not None) != (self.provider == "kubernetes"):
+            raise ValueError("cluster belongs to the provider kubernetes, which needs one")
         if set(self.images) != set(IMAGES):
             raise ValueError(f"images names {' and '.join(IMAGES)}")
         if self.provider == "local" and self.engine is None:

@@ -84,7 +84,7 @@ def test_an_unknown_environment_lists_the_known() -> None:
         ("exporter.kind", "dcgm", "'nvml', 'stub' or 'none'"),
         ("monitoring", "sometimes", "'binaries', 'containers', 'auto' or 'none'"),
         ("limits.ttft-p95-lone-user", "quick", "valid number"),
-        ("provider", "cloud", "'local', 'attach' or 'running'"),
+        ("provider", "cloud", "'local', 'attach', 'running' or 'kubernetes'"),
         ("nmae", "mine", "Unexpected keyword argument"),
     ],
 )

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,9 @@ from pathlib import Path
 import httpx
 import yaml
 
-from tests.kubernetes import images
 from tests.kubernetes.cluster import Kubectl
 from tests.kubernetes.fields import definition, resources
-from tests.kubernetes.rendering import KUBERNETES, documents, render_text
+from tests.kubernetes.rendering import KUBERNETES, ROOT, documents, render_text
 
 NAMESPACE = "vllm"
 GATEWAYS = "app.kubernetes.io/name=vllm-gateway"
@@ -147,12 +147,19 @@ def _with_images(folder: Path) -> Path:
         "kind": "Kustomization",
         "resources": [os.path.relpath(KUBERNETES / "overlays" / "local", folder.resolve())],
         "images": [
-            {"name": f"vllm-slo/{program}", "newTag": images.built(program).rpartition(":")[2]}
-            for program in ("gateway", "simulator")
+            {"name": f"vllm-slo/{program}", "newTag": name.rpartition(":")[2]}
+            for program, name in _images("gateway", "simulator").items()
         ],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
     return folder
+
+
+def _images(*programs: str) -> dict[str, str]:
+    """Program -> image of it in this machine's Docker, made unless it is there."""
+    command = [sys.executable, "-m", "deploy.images.local", *programs]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, cwd=ROOT).stdout
+    return dict(json.loads(said))
 
 
 def _url(kubectl: Kubectl) -> str:

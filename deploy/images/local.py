@@ -1,7 +1,9 @@
-"""Images: gateway and simulator for a machine without a registry, from its own Python and our environment.
+"""python -m deploy.images.local PROGRAM...: images for a cluster on this machine, without a registry.
 
-They have the layout of deploy/images (Python at /usr/local/bin/python, user 10001, no shell), hold copies of
-this machine's libraries, and are made in seconds; the tag is a hash of what goes in, so none is outdated.
+Prints name and image of each as JSON: {"gateway": "vllm-slo/gateway:cluster-..."}. They are made from this
+machine's own Python and our environment, have the layout of deploy/images (Python at /usr/local/bin/python,
+user 10001, no shell), hold copies of this machine's libraries, and are made in seconds; the tag is a hash of
+what goes in, so none is outdated.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import ast
 import hashlib
 import importlib.metadata
 import io
+import json
 import os
 import re
 import subprocess
@@ -170,3 +173,17 @@ def _libraries(files: list[Path]) -> dict[str, Path]:
     said = subprocess.run(["ldd", *loadable], capture_output=True, text=True, check=False, timeout=60).stdout  # noqa: S607
     found = {Path(path) for path in LIBRARY.findall(said)}
     return {str(path)[1:]: path for path in found if "site-packages" not in path.parts}
+
+
+def main(programs: list[str]) -> int:
+    """Make those that are not there yet."""
+    try:
+        print(json.dumps({program: built(program) for program in programs}))
+    except subprocess.CalledProcessError as error:
+        sys.stderr.write(f"docker: {(error.stderr or b'').decode(errors='replace').strip()}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

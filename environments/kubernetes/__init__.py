@@ -1,0 +1,1 @@
+"""A stack in a Kubernetes cluster: applied in a namespace of its own, waited for, reached, taken down."""

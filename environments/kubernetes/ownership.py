@@ -1,0 +1,69 @@
+"""Whose an object is: a namespace of a run names its owner, so that a run that was killed is reaped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from environments.handoff import started_at
+from environments.kubernetes.api import Document
+
+RUN_LABEL = "vllm-slo.io/run"
+PART_LABEL = "vllm-slo.io/part"  # stack or load
+OWNER_NOTE = "vllm-slo.io/owner"
+KEPT_NOTE = "vllm-slo.io/kept"  # --keep-environment: only `reap --kept` takes it
+LONGEST_S = 24 * 3600.0  # of a run that set itself no bound
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that a namespace belongs to."""
+
+    machine: str
+    pid: int
+    began: str  # of the process: a number alone would soon be another's
+    until: str  # ISO 8601: whatever machine it was, then it is over
+
+    @classmethod
+    def here(cls, bound_s: float | None) -> Owner:
+        until = datetime.now(UTC) + timedelta(seconds=bound_s or LONGEST_S)
+        pid = os.getpid()
+        return cls(_machine(), pid, started_at(pid) or "", until.isoformat(timespec="seconds"))
+
+    def note(self) -> str:
+        return json.dumps(asdict(self))
+
+    def why_gone(self, now: datetime) -> str | None:
+        """In words, why this owner needs its namespace no more; None while it may."""
+        if now > datetime.fromisoformat(self.until):
+            return f"its time was over at {self.until}"
+        if self.machine == _machine() and started_at(self.pid) != self.began:
+            return f"its process {self.pid} is gone"
+        return None
+
+
+def owner_of(namespace: Document) -> Owner | None:
+    """The owner that a namespace names; None where it is nobody's of ours."""
+    noted = (namespace["metadata"].get("annotations") or {}).get(OWNER_NOTE)
+    try:
+        return Owner(**json.loads(noted)) if noted else None
+    except (ValueError, TypeError):
+        return None
+
+
+def marks(run_id: str, part: str, owner: Owner, *, kept: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """Labels and annotations of a namespace of ours."""
+    notes = {OWNER_NOTE: owner.note(), **({KEPT_NOTE: "yes"} if kept else {})}
+    labels = {RUN_LABEL: run_id, PART_LABEL: part, "app.kubernetes.io/managed-by": "vllm-slo"}
+    return labels, notes
+
+
+def _machine() -> str:
+    """This machine since its last start, and nothing that names it."""
+    parts = [Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id")]
+    read = [part.read_text().strip() for part in parts if part.is_file()]
+    return hashlib.sha256("".join(read or [os.uname().nodename]).encode()).hexdigest()[:16]
