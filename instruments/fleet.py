@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,7 +24,8 @@ from instruments.limits import RunLimits
 from instruments.looks import Looks, Rule
 from instruments.plan import Share
 from instruments.records import LoadRun, RequestRecord
-from instruments.spawn import STOP_BOUND_S, Spawned, spawn
+from instruments.remote import Post
+from instruments.spawn import Spawned, spawn
 from instruments.target import Target
 from instruments.worker import AT_ONCE, ENOUGH, FAILED, WorkOrder
 from instruments.workloads import Workload
@@ -34,6 +34,9 @@ from instruments.workloads.vocabulary import WORDS_AS_TOKENS, Vocabulary
 LOOK_EVERY_S = 0.25
 START_IN_NS = NANOSECONDS // 50  # the time that "go" takes to reach the last worker
 GRACE_S = 30.0  # beyond all bounds of the run itself
+# With posts elsewhere: what "go" takes to reach the last, and what their journals take to come back.
+POSTS_START_IN_NS = NANOSECONDS
+POSTS_GRACE_S, POSTS_STOP_BOUND_S = 120.0, 60.0
 USERS_A_PROCESS = 256
 RATE_A_PROCESS = 500.0
 
@@ -52,6 +55,7 @@ class LoadSpec:
     limits: RunLimits = field(default_factory=RunLimits)
     duration_s: float | None = None
     processes: int = 1
+    crew: tuple[Post, ...] = ()  # sent from there, an engine each, instead of from processes of this machine
     description: Mapping[str, Any] = field(default_factory=dict)
 
     def told(self, processes: int, *, looked_at: bool) -> dict[str, Any]:
@@ -66,6 +70,7 @@ class LoadSpec:
             "vocabulary": {"source": words.source, "exact": words.exact, "sha256": words.fingerprint()},
             **self.description,
             "processes": processes,
+            **({"posts": [post.name for post in self.crew[:processes]]} if self.crew else {}),
             "open_loop": not isinstance(self.workload.arrivals, ClosedLoop),
             **({"sampling": sampling} if most is not None else {}),
         }
@@ -114,31 +119,34 @@ def run_load(
     (instruments.looks). When they are, what is in flight ends and the run is complete: nothing more was due.
     `spawned` is a worker that was started before, to be used up.
 
-    What `until` raises ends the run. KeyboardInterrupt stops the workers first: their journals are whole
-    when it goes on.
+    What `until` raises ends the run. Whatever ends it, Ctrl-C or the loss of a worker, the others are stopped
+    first: their journals are whole when it goes on.
     """
     spec.workload.check()  # a bad line of a file is refused before anything is sent
     anchor = ClockAnchor.now()
     arrivals = spec.workload.arrivals
     until = until if spec.workload.requests_most is not None else None
-    processes = min(spec.processes, arrivals.users) if isinstance(arrivals, ClosedLoop) else spec.processes
+    processes = len(spec.crew) or spec.processes
+    processes = min(processes, arrivals.users) if isinstance(arrivals, ClosedLoop) else processes
     journals = parts(spec.journal, processes)
     spec = replace(spec, description=spec.told(processes, looked_at=until is not None))
     with ExitStack() as stack:
         workers = [
             stack.enter_context(
-                _Worker(_order(spec, anchor, journal, Share(number, processes)), None if number else spawned)
+                _Worker(
+                    _order(spec, anchor, journal, Share(number, processes)),
+                    spec.crew[number] if spec.crew else None,
+                    None if number or spec.crew else spawned,
+                )
             )
             for number, journal in enumerate(journals)
         ]
         try:
-            _start(workers)
+            _start(workers, POSTS_START_IN_NS if spec.crew else START_IN_NS if processes > 1 else None)
             _watch(spec, workers, journals, progress, until)
-        except KeyboardInterrupt:
+        except BaseException:
             for worker in workers:
-                worker.stop()
-            for worker in workers:
-                worker.wait(STOP_BOUND_S)
+                worker.stop()  # all at once; the end of the block waits for each, within a bound
             raise
     return load_run(spec.journal)
 
@@ -167,11 +175,11 @@ def _shared(limits: RunLimits, processes: int) -> RunLimits:
     return replace(limits, in_flight=max(1, limits.in_flight // processes))
 
 
-def _start(workers: Sequence[_Worker]) -> None:
-    """All begin at one instant: none is given it before the last one is ready."""
+def _start(workers: Sequence[_Worker], start_in_ns: int | None) -> None:
+    """All begin at one instant: none is given it before the last one is ready. None: there is only one."""
     for worker in workers:
         worker.wait_until_ready()
-    start_ns = time.monotonic_ns() + START_IN_NS if len(workers) > 1 else AT_ONCE
+    start_ns = AT_ONCE if start_in_ns is None else time.monotonic_ns() + start_in_ns
     for worker in workers:
         worker.begin(start_ns)
 
@@ -185,7 +193,8 @@ def _watch(
 ) -> None:
     """Until the last worker has gone; longer than all bounds of the run allow, and it is stopped."""
     began_s = time.monotonic()
-    bound_s = spec.limits.duration_s + spec.target.timeouts.total_s + GRACE_S
+    grace_s = GRACE_S + (POSTS_GRACE_S if spec.crew else 0.0)
+    bound_s = spec.limits.duration_s + spec.target.timeouts.total_s + grace_s
     tails = [JournalTail(journal) for journal in journals] if progress or until else []
     looks = Looks(until, spec.workload.requests_measured or 0) if until is not None else None
     users = spec.workload.arrivals.users if isinstance(spec.workload.arrivals, ClosedLoop) else None
@@ -205,23 +214,21 @@ def _watch(
         if elapsed_s > bound_s:
             raise errors.WorkerDied(
                 f"the load {spec.name} did not come to its end",
-                expected=f"an end within {bound_s:g} s: the run's bound, a request's, and {GRACE_S:g} s",
+                expected=f"an end within {bound_s:g} s: the run's bound, a request's, and {grace_s:g} s",
                 seen=f"{len(waiting)} of {len(workers)} processes still running",
             )
 
 
 class _Worker:
-    """One child process that runs an engine."""
+    """One child process that runs an engine, or stands for one that runs elsewhere."""
 
-    def __init__(self, order: WorkOrder, spawned: Spawned | None) -> None:
+    def __init__(self, order: WorkOrder, post: Post | None, spawned: Spawned | None) -> None:
         self._order = order
-        self._child = spawned or spawn()
+        self._post = post
+        self._child = spawned or (spawn() if post is None else spawn(_near(post), POSTS_STOP_BOUND_S))
 
     def __enter__(self) -> _Worker:
-        with suppress(BrokenPipeError):  # it has gone already; `wait_until_ready` finds out why
-            packed = memoryview(self._order.packed())
-            while packed:
-                packed = packed[self._child.orders.write(packed) :]
+        self._child.tell(self._order.packed())  # one that has gone already: `wait_until_ready` finds out why
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -230,7 +237,7 @@ class _Worker:
     def wait_until_ready(self) -> None:
         """Wait until it has opened its connections. Bounded by what that may take."""
         bound_s = 10 * self._order.target.timeouts.connect_s + GRACE_S
-        if not self._says_something(bound_s):
+        if not self._child.says_something(bound_s):
             self._died(f"within {bound_s:g} s it did not say that it is ready")
         line = b""
         while not line.endswith(b"\n") and (byte := self._child.answers.read(1)):
@@ -240,40 +247,31 @@ class _Worker:
             self._ended(line)
 
     def begin(self, start_ns: int) -> None:
-        with suppress(BrokenPipeError):
-            self._child.orders.write(f"{start_ns}\n".encode())
+        self._child.tell(f"{start_ns}\n".encode())
 
     def enough(self, looked_at: int) -> None:
         """Tell it to send nothing more, for the first so many decide all; harmless when it has gone."""
-        with suppress(BrokenPipeError):
-            self._child.orders.write(f"{ENOUGH} {looked_at}\n".encode())
+        self._child.tell(f"{ENOUGH} {looked_at}\n".encode())
 
     def stop(self) -> None:
         """Tell it to stop; harmless when it has gone."""
-        with suppress(BrokenPipeError):
-            self._child.orders.close()
+        self._child.stop()
 
     def wait(self, bound_s: float) -> bool:
         """Whether it has ended within a bound. Raises what it has said, if it failed."""
-        if not self._says_something(bound_s):
+        if not self._child.says_something(bound_s):
             return False
         self._ended(b"")
         return True
-
-    def _says_something(self, bound_s: float) -> bool:
-        """Wait for a word of it, or for its end."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._child.answers, selectors.EVENT_READ)
-            return bool(selector.select(bound_s))
 
     def _ended(self, said: bytes) -> None:
         """It has nothing more to say: see what it said, and how it ended."""
         while part := self._child.answers.read(65_536):
             said += part
         try:
-            code = self._child.process.wait(STOP_BOUND_S)
+            code = self._child.process.wait(self._child.stop_bound_s)
         except subprocess.TimeoutExpired:
-            self._died(f"it has said all and is still there after {STOP_BOUND_S:g} s")
+            self._died(f"it has said all and is still there after {self._child.stop_bound_s:g} s")
         if code == FAILED and said:
             answer = json.loads(said)
             kind = getattr(errors, answer["error"], errors.SloError)
@@ -282,13 +280,16 @@ class _Worker:
             self._died(f"it ended with status {code}")
 
     def _died(self, what: str) -> NoReturn:
-        self._child.words.seek(0)
-        said = self._child.words.read()[-4_000:].decode("utf-8", "replace").strip()
         raise errors.WorkerDied(
-            f"a process that sent the load {self._order.name} is gone: {what}",
-            seen=said or "it said nothing",
+            f"a process that sent the load {self._order.name}"
+            f"{f' from {self._post.name}' if self._post else ''} is gone: {what}",
+            seen=self._child.last_words() or "it said nothing",
             hint=f"what it had measured is in {self._order.journal}",
         )
+
+
+def _near(post: Post) -> tuple[str, ...]:
+    return ("-m", "instruments.remote.near", post.name, *post.command)
 
 
 def _rate_per_s(due_ns: Iterable[int]) -> float:

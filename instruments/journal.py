@@ -5,8 +5,9 @@ Line 1 is `{"kind": "run", "schema": 1, ...}`: the run's name, description and c
 Each further line is `{"kind": "request", ...}`, a RequestRecord field by field (instants in integer
 nanoseconds of the monotonic clock of line 1, token counts from `usage`, absent when unknown).
 The last line of a run that came to its end is `{"kind": "end", ...}`: window, client check, why it
-stopped, or that it ended because all was decided. A journal without it was cut off; its records stand.
-A torn last line is left out and said; so is it when fewer or more requests are there than the end counts.
+stopped, or that all was decided. A journal without it was cut off; its records stand. One that came from
+another machine has a line more, `{"kind": "arrived", ...}`, that seals all before it. A torn last line is
+left out and said; so is it when fewer or more requests are there than the end counts.
 
 A run of one process writes `<name>.jsonl`, one of four `<name>.1of4.jsonl` to `<name>.4of4.jsonl`.
 """
@@ -21,14 +22,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import orjson
 
 from instruments.clock import ClockAnchor
 from instruments.errors import JournalError
-from instruments.merging import merged
+from instruments.merging import merged, on_the_runs_clock, sealed
 from instruments.records import (
     ClientCheck,
     LoadRun,
@@ -57,7 +57,7 @@ class Journal:
             # Unbuffered: a killed client loses no record that it had finished.
             self._file = path.open("wb", buffering=0)
         except OSError as error:
-            raise _cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
         head = {"kind": "run", "schema": SCHEMA, "name": name, "anchor": asdict(anchor)}
         try:
             self._write({**head, "description": dict(description)})
@@ -98,9 +98,7 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _write(self, line: Mapping[str, Any]) -> None:
@@ -108,9 +106,9 @@ class Journal:
         try:
             written = self._file.write(data)
         except OSError as error:
-            raise _cannot_write(self.path, error) from error
+            raise cannot_write(self.path, error) from error
         if written != len(data):
-            raise _cannot_write(self.path, OSError("the disk took only a part of a line"))
+            raise cannot_write(self.path, OSError("the disk took only a part of a line"))
 
 
 class JournalTail:
@@ -162,17 +160,16 @@ def load_run(path: Path) -> LoadRun:
     `path` is the run's name, `<name>.jsonl`, whether one process wrote it or several.
     """
     if path.exists():
-        return _load(path)
-    siblings = [(sibling, _PART.fullmatch(sibling.name)) for sibling in sorted(path.parent.glob("*.jsonl"))]
-    found = {
-        int(part["number"]): (sibling, int(part["of"]))
-        for sibling, part in siblings
-        if part and part["stem"] == path.stem
-    }
+        run = _load(path)
+        return merged([run], [], 1) if "part" in run.description else run
+    names = [(file, _PART.fullmatch(file.name)) for file in sorted(path.parent.glob("*.jsonl"))]
+    ours = [(file, part) for file, part in names if part and part["stem"] == path.stem]
+    found = {int(part["number"]): file for file, part in ours}
     if not found:
         return _load(path)  # which says that there is no such file
-    runs = [_load(sibling) for _, (sibling, _) in sorted(found.items())]
-    ofs = sorted({int(part["of"]) for _, part in siblings if part and part["stem"] == path.stem})
+    # Each as soon as it is read: only one of them is in memory twice.
+    runs = [on_the_runs_clock(_load(found[number])) for number in sorted(found)]
+    ofs = sorted({int(one["of"]) for _, one in ours})
     if len(ofs) > 1:
         raise JournalError(
             f"{path} has parts of several runs",
@@ -196,7 +193,7 @@ def _load(path: Path) -> LoadRun:
                 seen=str({key: head.get(key) for key in ("kind", "schema")} if head else "no readable line"),
             )
         try:
-            return _assembled(head, documents, problems)
+            return sealed(path, _assembled(head, documents, problems))
         except (LookupError, TypeError, ValueError) as error:
             raise JournalError(
                 f"{path} has a line that is not as schema {SCHEMA} has it",
@@ -244,9 +241,9 @@ def _line(document: Mapping[str, Any]) -> bytes:
 def _document(line: bytes) -> dict[str, Any] | None:
     try:
         document = orjson.loads(line)
-    except ValueError:  # which refuses half of a surrogate pair
+    except ValueError:
         try:
-            document = json.loads(line)
+            document = json.loads(line)  # which takes half of a surrogate pair too
         except (ValueError, RecursionError):
             return None
     return document if isinstance(document, dict) else None
@@ -256,18 +253,21 @@ def _assembled(head: Mapping[str, Any], documents: Iterable[dict[str, Any]], pro
     records: list[RequestRecord] = []
     end: Mapping[str, Any] | None = None
     counts: _Counts = {}
+    description = dict(head["description"])
     for line in documents:
         if line.get("kind") == "request":
             records.append(_record(line, counts))
         elif line.get("kind") == "end" and end is None:
             end = line
+        elif line.get("kind") == "arrived" and "part" in description:
+            description["part"] = {**description["part"], "arrived": line}
     if end is None:
         problems.append("the run was cut off: the journal has no closing line")
     elif end.get("requests", len(records)) != len(records):  # a journal of before has no such count
         problems.append(f"its end line counts {end['requests']} requests, {len(records)} are there")
     return LoadRun(
         name=head["name"],
-        description=with_ending(head["description"], end.get("decided_at") if end else None),
+        description=with_ending(description, end.get("decided_at") if end else None),
         anchor=ClockAnchor(**head["anchor"]),
         records=tuple(sorted(records, key=lambda record: record.index)),
         window=Window(**end["window"]) if end and end["window"] else None,
@@ -289,7 +289,8 @@ def _record(line: dict[str, Any], counts: _Counts) -> RequestRecord:
     return record_of(line)
 
 
-def _cannot_write(path: Path, error: OSError) -> JournalError:
+def cannot_write(path: Path, error: OSError) -> JournalError:
+    """The error of a disk that refuses."""
     return JournalError(
         f"cannot write the journal {path}",
         expected="room on the disk and the right to write there",

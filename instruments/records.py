@@ -109,6 +109,18 @@ def record_of(values: Mapping[str, Any]) -> RequestRecord:
     return cast(RequestRecord, record)
 
 
+def moved(record: RequestRecord, by_ns: int) -> RequestRecord:
+    """The record on a clock that shows so much more: all of its instants move alike, its latencies stay."""
+    if not by_ns:
+        return record
+    told = {name: getattr(record, name) for name in _TOLD}
+    for name in _INSTANTS:
+        if told[name] is not None:
+            told[name] += by_ns
+    told["chunks_ns"] = tuple([at_ns + by_ns for at_ns in record.chunks_ns])
+    return record_of(told)
+
+
 def told_of(record: RequestRecord) -> dict[str, Any]:
     """The record's fields, without those that are unknown. (asdict would copy every tuple.)"""
     told = {name: getattr(record, name) for name in _TOLD}
@@ -116,6 +128,10 @@ def told_of(record: RequestRecord) -> dict[str, Any]:
 
 
 _TOLD = tuple(one.name for one in fields(RequestRecord))
+_INSTANTS = (
+    *("due_ns", "sent_ns", "headers_ns", "first_data_ns"),
+    *("first_token_ns", "last_token_ns", "done_ns", "left_ns"),
+)
 # A class of the same slots is what Python asks of one that an object is made another of.
 _Unfrozen: Any = make_dataclass(
     "_Unfrozen",
@@ -158,6 +174,8 @@ class ClientCheck:
     clock_steps: int = 0  # how often the wall clock was set during the run
     peak_memory_bytes: int = 0  # of the largest process
     processes: int = 1
+    clock_error_s: float | None = None  # by which instants of two machines may be apart; None: one machine
+    start_spread_s: float | None = None  # from the first machine that began to send to the last
 
 
 @dataclass(frozen=True, slots=True)

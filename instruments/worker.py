@@ -37,6 +37,7 @@ from instruments.workloads.vocabulary import Vocabulary
 
 AT_ONCE = 0  # the start of a worker that has nobody to wait for
 ENOUGH = "enough"  # all is decided: what ends a run well before its plan is through
+READY = {"ready": True}
 FAILED = 70  # exit status of a worker that has said why in its last line
 _LENGTH = struct.Struct(">Q")
 
@@ -63,6 +64,13 @@ class WorkOrder:
         return _LENGTH.pack(len(data)) + data
 
 
+def read_order(descriptor: int) -> WorkOrder:
+    """The order that a parent wrote, `packed`. SystemExit when the parent went before it had said it."""
+    (length,) = _LENGTH.unpack(_exactly(descriptor, _LENGTH.size))
+    order: WorkOrder = pickle.loads(_exactly(descriptor, length))  # noqa: S301 - from the parent's own pipe
+    return order
+
+
 def run(order: WorkOrder, orders: int, answers: BinaryIO) -> None:
     """Run an order; `orders` is the descriptor that brings the start, "enough" and, by its end, the stop."""
     loop = SocketLoop()
@@ -85,7 +93,7 @@ def run(order: WorkOrder, orders: int, answers: BinaryIO) -> None:
         engine = LoadEngine(transport, journal, loop, check=SelfCheck(loop), keep=False)
 
         def obey(_event: int) -> None:
-            match _line(orders).decode().split():
+            match line_of(orders).decode().split():
                 case []:
                     loop.forget(orders)
                     engine.stop(INTERRUPTED, at_once=True)
@@ -95,8 +103,8 @@ def run(order: WorkOrder, orders: int, answers: BinaryIO) -> None:
                     raise ValueError(f"an order that nobody knows: {line}")
 
         def begin() -> int:
-            _say(answers, {"ready": True})
-            line = _line(orders)
+            say(answers, READY)
+            line = line_of(orders)
             if not line:
                 raise KeyboardInterrupt
             loop.watch(orders, obey)
@@ -107,12 +115,18 @@ def run(order: WorkOrder, orders: int, answers: BinaryIO) -> None:
     loop.close()
 
 
-def _say(answers: BinaryIO, answer: Mapping[str, Any]) -> None:
+def say(answers: BinaryIO, answer: Mapping[str, Any]) -> None:
+    """A line to the parent: that it is ready, or why it failed."""
     answers.write(json.dumps(answer).encode() + b"\n")
     answers.flush()
 
 
-def _line(descriptor: int) -> bytes:
+def failure(error: SloError) -> dict[str, Any]:
+    """What a parent raises anew."""
+    return {"error": type(error).__name__, "arguments": [error.message], "facts": error.facts()}
+
+
+def line_of(descriptor: int) -> bytes:
     """One line, without a buffer that would swallow what comes after it; b"" at the end."""
     line = bytearray()
     while not line.endswith(b"\n"):
@@ -136,12 +150,11 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     _raise_descriptor_limit()
     orders, answers = sys.stdin.fileno(), sys.stdout.buffer
-    (length,) = _LENGTH.unpack(_exactly(orders, _LENGTH.size))
-    order = pickle.loads(_exactly(orders, length))  # noqa: S301 - from the parent, through its own pipe
+    order = read_order(orders)
     try:
         run(order, orders, answers)
     except SloError as error:
-        _say(answers, {"error": type(error).__name__, "arguments": [error.message], "facts": error.facts()})
+        say(answers, failure(error))
         return FAILED
     return 0
 

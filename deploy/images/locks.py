@@ -33,6 +33,7 @@ ROOTS = {
         "uvicorn",
         "uvloop",
     ),
+    "load": ("orjson",),
     "simulator": ("prometheus-client",),
     "weights": ("boto3", "httpx", "huggingface-hub"),
     "suite": (

@@ -30,6 +30,7 @@ def document(run: LoadRun, summary: RunSummary, journal: Path) -> dict[str, Any]
         "stopped_because": run.stopped_because,
         "problems": list(run.problems),
         "void_because": list(summary.void),
+        "apart_because": list(summary.apart),
         "requests": _requests(summary),
         "duration_s": summary.duration_s,
         "offered_per_s": summary.offered_per_s,

@@ -124,6 +124,8 @@ def _clock(check: ClientCheck) -> str:
 def _doubts(run: LoadRun, summary: RunSummary) -> Iterator[str]:
     for reason in summary.void:
         yield f"VOID: {reason}"
+    for reason in summary.apart:
+        yield f"NO RATE STANDS: {reason}"
     if summary.stopped_because is not None:
         yield f"STOPPED: {summary.stopped_because}"
     for problem in summary.problems:

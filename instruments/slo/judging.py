@@ -26,6 +26,9 @@ _BY_KIND: dict[str, Callable[[Case], Finding]] = {
     "economy": of_server.judge_economy,
 }
 
+# What is counted over a window that all who sent the load share.
+ACROSS_MACHINES = ("rate", "server", "gpu", "economy")
+
 
 def evaluate(summary: RunSummary, objective: ServiceLevelObjective, *, family: int = 1) -> Verdict:
     """Judge one objective on one run. `family`: how many objectives share the chance of a false VIOLATED."""
@@ -88,6 +91,9 @@ def _doubted(case: Case, finding: Finding) -> Finding:
     summary = case.summary
     if summary.void:
         reason = f"the run is void, the client disturbed it: {'; '.join(summary.void)}"
+        return replace(finding, state=State.INCONCLUSIVE, reason=reason, more=None, too_few=False)
+    if summary.apart and INDICATORS[case.objective.indicator].kind in ACROSS_MACHINES:
+        reason = f"load came from machines too far apart in time: {'; '.join(summary.apart)}"
         return replace(finding, state=State.INCONCLUSIVE, reason=reason, more=None, too_few=False)
     if finding.state is State.MET and (trouble := _trouble(summary)):
         return replace(finding, state=State.INCONCLUSIVE, reason=f"the run did not end well: {trouble}")

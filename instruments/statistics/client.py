@@ -27,6 +27,10 @@ class ClientBounds:
 
 
 BOUNDS = ClientBounds()
+
+# Of load from several machines: what holds for figures that lay the instants of one beside those of another.
+SPREAD_S = 0.05  # between the first that began to send and the last
+WINDOW_SHARE = 0.01  # that spread, and both ends' clock error, of the time over which something is counted
 # What the kernel's stamps are worth where nobody has calibrated: a preempted sender, a late interrupt.
 KERNEL_ERROR_S = 0.0005
 
@@ -74,6 +78,26 @@ def void_reasons(
         )
     if requests >= bounds.requests_for_rates:
         found += _of_the_counts(check, offered_per_s, achieved_per_s, bounds)
+    return tuple(found)
+
+
+def apart_reasons(check: ClientCheck | None, window_s: float | None) -> tuple[str, ...]:
+    """Why machines that sent a load are too far apart for what is counted over all of them; else empty.
+
+    A latency is measured by one clock and stands whatever is here.
+    """
+    if check is None or check.clock_error_s is None:
+        return ()
+    spread_s, error_s = check.start_spread_s or 0.0, check.clock_error_s
+    found = []
+    if spread_s > SPREAD_S:
+        found.append(f"the machines began {spread_s:.3g} s apart (bound: {SPREAD_S:g} s)")
+    doubt_s = spread_s + 2 * error_s
+    if window_s and doubt_s > WINDOW_SHARE * window_s:
+        found.append(
+            f"their starts and clocks leave {doubt_s:.3g} s of a window of {window_s:.3g} s open "
+            f"(bound: {WINDOW_SHARE:.0%})"
+        )
     return tuple(found)
 
 

@@ -59,8 +59,7 @@ def outage(records: Iterable[RequestRecord], broke_ns: int) -> Outage:
     before the instant, it counts as in flight.
     """
     sent = sorted(
-        ((one.sent_ns, one) for one in records if one.sent_ns is not None and one.outcome not in NOBODY),
-        key=lambda pair: pair[0],
+        ((_asked_ns(one), one) for one in records if one.outcome not in NOBODY), key=lambda pair: pair[0]
     )
     before = [one for at, one in sent if at < broke_ns]
     flying = [one for one in before if not _had_ended(one, broke_ns)]
@@ -86,6 +85,11 @@ def outage(records: Iterable[RequestRecord], broke_ns: int) -> Outage:
         back_ns=back_ns,
         good_after=0 if back_ns is None else sum(at >= back_ns for at, _ in later),
     )
+
+
+def _asked_ns(record: RequestRecord) -> int:
+    """When it was sent; of one that found nobody to connect to, when it was due."""
+    return record.due_ns if record.sent_ns is None else record.sent_ns
 
 
 def _is_lost(record: RequestRecord) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from instruments.records import ClientCheck, LoadRun, Outcome, Phase, RequestRecord
-from instruments.statistics.client import stamp_error_s, void_reasons
+from instruments.statistics.client import apart_reasons, stamp_error_s, void_reasons
 from instruments.statistics.indicators import INDICATORS, SECOND_NS
 from instruments.statistics.quantiles import quantile
 
@@ -48,6 +48,7 @@ class RunSummary:
     span_unix_s: tuple[float, float] | None = None  # and on the wall clock, for what the server says of it
     sampling: Mapping[str, Any] = field(default_factory=dict)  # how often the run was looked at; see `looks`
     server: ServerRecord | None = None  # what the server said of itself around and during the run
+    apart: tuple[str, ...] = ()  # why no rate of load from several machines stands; empty when it does
     _measured: Measured | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -121,6 +122,7 @@ def summarize(run: LoadRun, server: ServerRecord | None = None) -> RunSummary:
         span_unix_s=_span_unix_s(run),
         sampling=run.description.get("sampling") or {},
         server=server,
+        apart=apart_reasons(run.client, duration_s),
         _measured=measured,
     )
 

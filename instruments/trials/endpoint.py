@@ -11,6 +11,7 @@ from instruments.fleet import LoadSpec, processes_for, run_load
 from instruments.limits import RunLimits
 from instruments.looks import Rule
 from instruments.records import LoadRun
+from instruments.remote import Post
 from instruments.target import Target
 from instruments.workloads.catalog import AnyWorkload
 from instruments.workloads.vocabulary import WORDS_AS_TOKENS, Vocabulary
@@ -26,6 +27,7 @@ class Endpoint:
     simulated: bool | None = None
     limits: RunLimits = field(default_factory=RunLimits)
     processes: str | int = 1
+    crew: tuple[Post, ...] = ()  # sent from there instead of from processes of this machine
 
     def told(self) -> dict[str, Any]:
         """What may be written of it: never its key."""
@@ -53,6 +55,7 @@ class Endpoint:
             limits=self.limits,
             duration_s=duration_s,
             processes=processes_for(self.processes, workload),
+            crew=self.crew,
             description={
                 **self.told(),
                 "api": workload.api,

@@ -41,6 +41,13 @@ def test_what_a_fault_cost() -> None:
     assert found.good_after == 2
 
 
+def test_who_found_nobody_to_connect_to_is_lost_too() -> None:
+    unconnected = [replace(record(8 + n, LOST, due=11 + n), sent_ns=None) for n in range(2)]
+    found = outage([*STORY, *unconnected], 10 * SECOND)
+    assert found.lost == 6
+    assert found.lost_meanwhile == {Outcome.REFUSED: 1, Outcome.FAILED: 4}
+
+
 def test_it_is_over_when_the_first_is_asked_after_which_nothing_is_lost() -> None:
     found = outage(STORY, 10 * SECOND)
     assert found.back_after_s() == 4.0
