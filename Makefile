@@ -5,6 +5,7 @@
 ENGINE_PARTS := $(if $(findstring simulator,$(ARGS)),,engine model)
 HOST_PARTS := nginx stub
 TEST_PARTS := redis kubernetes checks
+CLUSTER_PARTS := suite $(ENGINE_PARTS) monitoring nginx redis kubernetes cluster
 ARGS ?=
 # The profile of `make stack`.
 ENV ?= host
@@ -12,6 +13,8 @@ ENV ?= host
 # -B: the system's Python may be another than .venv's, and need not leave bytecode in the tree.
 SETUP := deploy/setup/python -B -m deploy.setup
 PYTHON_ENV := .venv/bin/python
+# kubectl of the machine where it has one, else that of `make setup`.
+WITH_KUBECTL := PATH="$$PATH:$(CURDIR)/.cache/kubernetes/root/usr/bin"
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export npm_config_cache := $(CURDIR)/.cache/npm
@@ -20,7 +23,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test mutants smoke stack stack-down stack-status report report-gate lint types workflows audit checkov
-.PHONY: calibrate bench bench-gate bench-gateway bench-pages assets lock clean
+.PHONY: test-cluster calibrate bench bench-gate bench-gateway bench-pages bench-scale assets lock clean
 
 help: ## this list
 	@echo "vllm-slo: performance verification and service level objectives for vLLM"
@@ -30,6 +33,7 @@ help: ## this list
 	@echo "  ARGS='...' goes to pytest (make smoke ARGS='-x --engine simulator') or to the stack (make stack ARGS='--engine simulator')."
 	@echo "  make mutants ARGS='--suite security' takes one suite's, ARGS=--list says what there is."
 	@echo "  make test ARGS='-m \"not kubernetes\"' leaves the cluster out. ENV=a6000 names the stack's profile (default: host)."
+	@echo "  KUBE_TEST_CONTEXT=NAME is the cluster of make test-cluster; without it one is brought up (root, Linux, Docker)."
 	@echo "  PARTS='suite engine' narrows the set-up; checkov and audit are installed only when asked for."
 	@echo "  VLLM_SLO_DEVICE=cpu|cuda overrules the choice of the engine's build. PYTHON=... names the Python of the set-up."
 
@@ -42,7 +46,13 @@ setup: ## install all parts inside the clone: suite, engine, model, monitoring, 
 	@$(SETUP) $(PARTS)
 
 test: setup ## the project's own tests, minutes: no GPU; a cluster of their own where its scripts are
-	$(PYTHON_ENV) -m pytest tests --basetemp=.cache/tmp/pytest $(ARGS)
+	$(WITH_KUBECTL) $(PYTHON_ENV) -m pytest tests --ignore=tests/cluster --basetemp=.cache/tmp/pytest $(ARGS)
+
+test-cluster: PARTS ?= $(CLUSTER_PARTS)
+test-cluster: ## in a real cluster, from nothing: stack, smoke, faults, load from Pods, teardown; fails where there is none
+	@$(SETUP) $(PARTS)
+	$(WITH_KUBECTL) VLLM_SLO_CLUSTER_REQUIRED=1 $(PYTHON_ENV) -m pytest tests/kubernetes tests/cluster -m kubernetes \
+		--durations=25 --basetemp=.cache/tmp/pytest-cluster $(ARGS)
 
 mutants: ## stacks broken on purpose: claim × fault, and what caught it; nothing may survive
 	@$(SETUP) $(PARTS)
@@ -106,6 +116,10 @@ bench-gate: ## the judge judged: whole gates simulated over laws of known truth;
 bench-gateway: ## what the gateway adds, beside nginx and a Python gateway; the figures of benchmarks/GATEWAY.md
 	@$(SETUP) suite nginx
 	$(PYTHON_ENV) -m benchmarks.proxies $(ARGS)
+
+bench-scale: ## what a stream costs our client here, and the plan for 100,000 and 1,000,000; benchmarks/SCALE.md
+	@$(SETUP) suite
+	$(PYTHON_ENV) -m benchmarks.scale $(ARGS)
 
 bench-pages: ## the page of a run of 200,000 requests: seconds and memory
 	@$(SETUP) suite

@@ -1,4 +1,12 @@
-"""Cluster: a real API server and node, started from scripts or named by a context, and kubectl for it."""
+"""Cluster: a real API server and node, started from scripts or named by a context, and kubectl for it.
+
+Environment variables that the tests of a cluster read:
+    KUBE_TEST_CONTEXT           a context of the kubeconfig (KUBECONFIG, else ~/.kube/config): used as it is
+    VLLM_SLO_CLUSTER            the folder with the scripts `up` and `down`, where no context is named
+                                (default: shared/cluster beside the clone)
+    VLLM_SLO_CLUSTER_REQUIRED   set by `make test-cluster`: without a cluster the session fails, and `up` may
+                                install what it lacks (docker.io, from the machine's own Debian)
+"""
 
 from __future__ import annotations
 
@@ -20,11 +28,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDER_VARIABLE = "VLLM_SLO_CLUSTER"
 CONTEXT_VARIABLE = "KUBE_TEST_CONTEXT"
+REQUIRED_VARIABLE = "VLLM_SLO_CLUSTER_REQUIRED"  # a proof that did not take place is no proof
 NODE_ADDRESS = ("10.250.0.1", 6443)  # the scripts' default; a machine has room for one
 GPUS = 4
 UP_BOUND_S = 300.0  # the first time it installs packages and unpacks the programs
 DOWN_BOUND_S = 400.0
 BOUND_S = 120.0
+
+
+def is_required() -> bool:
+    """Whether this session has to have a cluster and to use it."""
+    return os.environ.get(REQUIRED_VARIABLE, "") not in ("", "0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +89,7 @@ def running(folder: Path) -> Iterator[Kubectl]:
         pytest.skip("no kubectl on PATH")
     if context := os.environ.get(CONTEXT_VARIABLE):
         named = Kubectl(("--context", context))
-        if "policy/v1beta1" not in named("api-versions").split():
-            pytest.skip(f"{CONTEXT_VARIABLE}: the local overlay is for the API of Kubernetes 1.20")
-        if named.attempt("get", "namespace", "vllm").returncode == 0:
-            pytest.skip(f"{CONTEXT_VARIABLE}: the namespace vllm is there already, and it may be somebody's")
+        named("get", "--raw=/version")  # one that does not answer fails here, with kubectl's own words
         yield named
         return
     scripts = Path(os.environ.get(FOLDER_VARIABLE, ROOT.parent / "shared" / "cluster"))
@@ -96,6 +107,15 @@ def running(folder: Path) -> Iterator[Kubectl]:
         yield Kubectl(("--kubeconfig", str(folder / "kubeconfig")))
     if _docker_answers() != docker_was_up:
         pytest.fail("a Docker that was started for the cluster still runs, or one that was there does not")
+
+
+def why_no_overlay(kubectl: Kubectl) -> str | None:
+    """Why the local overlay is not applied to this cluster under its own names; None where it is."""
+    if "policy/v1beta1" not in kubectl("api-versions").split():
+        return "does not fit: the local overlay is for the API of Kubernetes 1.20"
+    if kubectl.attempt("get", "namespace", "vllm").returncode == 0:
+        return "the namespace vllm is there already, and it may be somebody's"
+    return None
 
 
 # What it reads ends when the tests let go, or are no more; it waits while another script is at work.
@@ -128,7 +148,7 @@ def _why_not(scripts: Path) -> str | None:
         return f"no cluster: no scripts in {FOLDER_VARIABLE}, and {CONTEXT_VARIABLE} names no context"
     if sys.platform != "linux" or os.geteuid() != 0:
         return "no cluster: its scripts need root on Linux"
-    if shutil.which("dockerd") is None:
+    if shutil.which("dockerd") is None and not (is_required() and shutil.which("apt-get")):
         return "no cluster: no Docker on this machine, and a test does not install one"
     if _is_up():
         return (

@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from tests.kubernetes import cluster
-from tests.kubernetes.cluster import CONTEXT_VARIABLE, FOLDER_VARIABLE, ROOT, running, taken_down
+from tests.kubernetes.cluster import (
+    CONTEXT_VARIABLE,
+    FOLDER_VARIABLE,
+    REQUIRED_VARIABLE,
+    ROOT,
+    running,
+    taken_down,
+)
 
 
 @pytest.fixture
@@ -29,6 +36,7 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BROKEN", "")
     monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
     monkeypatch.delenv(CONTEXT_VARIABLE, raising=False)
+    monkeypatch.delenv(REQUIRED_VARIABLE, raising=False)
     programs = {"kubectl", "dockerd"}
     monkeypatch.setattr(shutil, "which", lambda name: f"/there/{name}" if name in programs else None)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -59,6 +67,20 @@ class TestWhyThereIsNone:
     def test_no_docker(self, scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "which", lambda name: None if name == "dockerd" else f"/there/{name}")
         assert "no Docker" in reason(tmp_path)
+
+    @pytest.mark.parametrize("has_apt", [True, False])
+    def test_no_docker_where_a_cluster_is_required(
+        self, scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_apt: bool
+    ) -> None:
+        """Whoever asks for a cluster gets what `up` needs installed by it, where that can be."""
+        monkeypatch.setenv(REQUIRED_VARIABLE, "1")
+        programs = {"kubectl", *(["apt-get"] if has_apt else [])}
+        monkeypatch.setattr(shutil, "which", lambda name: f"/there/{name}" if name in programs else None)
+        if not has_apt:
+            assert "no Docker" in reason(tmp_path)
+            return
+        with running(tmp_path):
+            assert ran(tmp_path) == ["up"]
 
     def test_not_root(self, scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
