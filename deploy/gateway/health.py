@@ -96,6 +96,8 @@ class HealthChecks:
                 body += chunk
                 if len(body) > ANSWER_BOUND_BYTES:
                     raise ReplicaFailed("cut_short", "the answer has no end", whole_request_sent=True)
+            if head.status != 200:
+                wire.close()  # it may not be the engine that says so: the next check dials anew
             return head.status, body
         finally:
             replica.checks.give_back(wire)

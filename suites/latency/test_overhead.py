@@ -11,7 +11,7 @@ import pytest
 
 from instruments.slo.bounded import Bounded
 
-pytestmark = [pytest.mark.ttft, pytest.mark.needs("gateway", "engine_metrics")]
+pytestmark = [pytest.mark.ttft, pytest.mark.needs("gateway", "engine_metrics", "straight")]
 
 WORKLOAD = "way-in"
 

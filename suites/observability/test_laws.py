@@ -118,10 +118,10 @@ def test_streams_end_for_the_gateway_as_they_end_for_clients(books):
 
 @pytest.mark.needs("gateway_metrics", "prometheus")
 @pytest.mark.parametrize("part", ["engine", "gateway"])
-def test_prometheus_holds_every_counter_as_the_part_shows_it(part, books, contract, page_of, stored):
+def test_prometheus_holds_every_counter_as_the_part_shows_it(part, books, contract, page_of_all, stored):
     """Every counter, bucket and sum that a part shows when asked directly is in Prometheus, with its value"""
     books("observed-mixed")
-    before, held, after = page_of(part), stored(part), page_of(part)
+    before, held, after = page_of_all(part), stored(part), page_of_all(part)
     own = [one for one in contract(part) if one.type != "gauge" and not one.name.startswith("http_")]
     names = [
         one.name + end for one in own for end in (("_count", "_sum") if one.type == "histogram" else ("",))

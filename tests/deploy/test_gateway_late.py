@@ -41,6 +41,16 @@ async def late(running: Running, upstream: Upstream) -> None:
     await running.reading("gateway_upstream_healthy", 0, replica=upstream.url)
 
 
+async def test_a_check_that_was_told_no_is_asked_again_over_another_connection() -> None:
+    """Behind a name a connection can lead to who is not the engine: kept, it would say no for ever."""
+    async with fleet(1, {"health": QUICK}) as ((upstream,), running):
+        upstream.health_status = 404
+        await running.reading("gateway_upstream_healthy", 0, replica=upstream.url)
+        told, made = upstream.health_asked, upstream.connections
+        await until(lambda: upstream.health_asked >= told + 3, "three further checks")
+        assert upstream.connections >= made + 3 - 1, "the last one may not have been counted yet"
+
+
 async def test_the_only_replica_is_asked_however_late_its_health_is() -> None:
     async with fleet(1, {"health": QUICK}) as ((upstream,), running):
         upstream.script = streaming(DONE)
