@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
-from deploy.cost import table
+from deploy.cost import parts, table
 from deploy.cost.prices import DEFAULT, Prices, PricesError, Throughput, load
 
 
@@ -23,6 +24,10 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _wanted(prices: Prices, asked: argparse.Namespace) -> str:
+    if asked.json:
+        return json.dumps(parts.bill_of(prices, dict(asked.part))) + "\n"
+    if asked.part:
+        raise PricesError("--part is priced with --json")
     if asked.stack is None and asked.tokens_per_s is None:
         return table.document(prices)
     if asked.stack not in prices.stacks or asked.tokens_per_s is None:
@@ -43,7 +48,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--utilisation", type=_share, default=0.5, metavar="U", help="share of it that is asked for (0.5)"
     )
+    parser.add_argument("--json", action="store_true", help="an hour of the parts given, for a program")
+    parser.add_argument(
+        "--part",
+        action="append",
+        default=[],
+        type=_part,
+        metavar="NAME=N",
+        help="N instances, services or GiB",
+    )
     return parser
+
+
+def _part(text: str) -> tuple[str, float]:
+    name, equals, count = text.rpartition("=")
+    try:
+        number = float(count)
+    except ValueError:
+        number = -1.0
+    if not (name and equals and 0 <= number < float("inf")):
+        raise argparse.ArgumentTypeError(f"expected NAME=N, with a number of 0 or more, got {text!r}")
+    return name, number
 
 
 def _positive(text: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -119,3 +120,27 @@ def test_one_stack_with_a_throughput_of_ones_own() -> None:
 def test_half_a_question_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert "go together" in capsys.readouterr().err
+
+
+def test_an_hour_of_counted_parts_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    """2 × 0.1008 + 50 GiB × 0.08 / 730; what has no price is named, and in no sum."""
+    words = ["--json", "--part", "m7i.large=2", "--part", "gp3=50", "--part", "a-moon=1"]
+    assert main(words) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["per_hour"] == pytest.approx(0.2016 + 0.0054795, abs=1e-7)
+    assert [line["what"] for line in said["lines"]] == ["m7i.large", "gp3"]
+    assert (said["unpriced"], said["currency"], said["as_of"]) == (["a-moon"], "USD", "2025-06-30")
+    assert main(["--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["per_hour"] == 0
+
+
+@pytest.mark.parametrize("part", ["gp3", "gp3=", "=3", "gp3=-1", "gp3=inf", "gp3=nan", "gp3=many"])
+def test_a_part_without_a_count_is_refused(part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--json", "--part", part])
+    assert "expected NAME=N" in capsys.readouterr().err
+
+
+def test_parts_are_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--part", "gp3=1"]) == 2
+    assert "--part is priced with --json" in capsys.readouterr().err

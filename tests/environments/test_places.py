@@ -58,6 +58,30 @@ def test_a_cluster_declares_the_limiter_that_is_deployed_there(name: str) -> Non
     assert f"{SETTINGS[name]}.yaml" == DEPLOYED[name]["engine_settings"]
 
 
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_cluster_is_stood_up_as_it_is_deployed(name: str) -> None:
+    """The overlay of the place, its way in, and the longest prompt of its engine's settings."""
+    cluster = read_profile(profile_path(name)).cluster
+    assert cluster is not None
+    assert cluster.overlay.name == name
+    assert (ROOT / cluster.overlay / "kustomization.yaml").is_file()
+    ways = {"ingress-nginx": "ingress", "gateway-api": "gateway"}
+    assert cluster.way_in == ways[DEPLOYED[name]["way_in"]]
+    settings = yaml.safe_load((ROOT / "deploy/engine/settings" / f"{SETTINGS[name]}.yaml").read_text())
+    assert cluster.max_model_len == settings["model"]["max_model_len"]
+    # Longer than the engine may take to start, by the place's own word, and shorter than a whole run.
+    assert DEPLOYED[name]["cold_start_s"] < cluster.ready_timeout_s
+    assert cluster.time_budget_s is not None
+    assert cluster.time_budget_s > cluster.ready_timeout_s
+    assert not cluster.simulated
+
+
+def test_a_bill_is_bounded_where_somebody_gets_one() -> None:
+    cluster = read_profile(profile_path("eks")).cluster
+    assert cluster is not None
+    assert cluster.max_price_per_hour is not None
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_place_is_of_the_model_that_its_engine_is_set_up_for(name: str) -> None:
     said = yaml.safe_load((ROOT / "deploy" / "engine" / "settings" / f"{SETTINGS[name]}.yaml").read_text())
