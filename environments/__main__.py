@@ -1,9 +1,12 @@
-"""`python -m environments up|down|status|which`: the stack of `make stack`, kept up in the background.
+"""`python -m environments up|down|status|which`: the stack of `make stack`, kept up in the background;
+`reap|preflight`: a cluster, before a run and after one that was killed.
 
     up [--env host] [--engine simulator]   stand it up, return when it is ready, say where it is
     down                                   take it down
     status                                 what is up
     which                                  `running` where one is up, else `local`: what `make smoke` uses
+    reap --context NAME [--dry-run]        remove what killed runs left in a cluster (reap --help)
+    preflight --env NAME [--context NAME]  what a place in a cluster lacks (preflight --help)
 
 Exit status: 0 done, 1 it did not come up, or another stack is up, 2 wrong usage.
 """
@@ -26,6 +29,7 @@ from typing import Any, Literal
 from environments.binaries import ROOT
 from environments.handoff import profile_in, read_handoff, remove_left, stack_place, started_at
 from environments.holding import hold, holder_of, is_held
+from environments.kubernetes.command import add_commands
 from environments.profile import Profile, profile_path, read_profile
 from instruments.errors import ConfigurationError, SloError
 
@@ -43,15 +47,28 @@ def main() -> int:
             return _up(given.env, given.engine, place)
         if given.command == "hold":
             return hold(_profile(given.env, given.engine), place)
+        if given.command in ("reap", "preflight"):
+            return _in_cluster(given)
         return {"down": _down, "status": _status, "which": _which}[given.command](place)
     except SloError as error:
-        _complain(f"stack: {error}")
+        name = given.command if given.command in ("reap", "preflight") else "stack"
+        _complain(f"{name}: {error}")
     except OSError as error:
         _complain(
             f"stack: {error}\n  expected: room on the disk, and the right to write in {place}\n"
             "  try:      free some space, or name another folder in VLLM_SLO_STACK"
         )
     return 1
+
+
+def _in_cluster(given: argparse.Namespace) -> int:
+    from environments.kubernetes.command import preflight_command, reap_command  # for who has a cluster
+
+    try:
+        return reap_command(given) if given.command == "reap" else preflight_command(given)
+    except ConfigurationError as error:
+        _complain(f"{given.command}: {error}")
+        return 2
 
 
 def _up(env: str, engine: Literal["vllm", "simulator"] | None, place: Path) -> int:
@@ -269,6 +286,7 @@ def _arguments() -> argparse.Namespace:
         one.add_argument("--engine", choices=("vllm", "simulator"), help="another engine than the profile's")
     for name in ("down", "status", "which"):
         commands.add_parser(name)
+    add_commands(commands)
     return parser.parse_args()
 
 

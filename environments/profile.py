@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -146,6 +146,19 @@ class NeedsProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class VariantProfile:
+    """The same place with another engine: what it changes, and only that."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    overlay: Path | None = None
+    images: dict[str, str] | None = None  # all of them
+    simulated: bool | None = None
+    max_model_len: int | None = None
+    ready_timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterProfile:
     """A stack in a Kubernetes cluster: what is applied there, and how its clients come in."""
 
@@ -165,6 +178,32 @@ class ClusterProfile:
     ready_timeout_s: float = 1800.0
     time_budget_s: float | None = None  # of a whole run; --time-budget goes before it
     needs: NeedsProfile = field(default_factory=NeedsProfile)
+    namespace: str | None = None  # of a run, where something outside is tied to its name; null: the run's own
+    max_price_per_hour: float | None = None  # a run that would cost more is refused
+    # Secret -> variable of this environment that fills its key `token`
+    secrets: dict[str, str] = field(default_factory=dict)
+    load_rate: Rate | None = None  # what the way in admits of one address in a run; null: as the overlay says
+    variants: dict[Literal["vllm", "simulator"], VariantProfile] = field(default_factory=dict)  # of --engine
+
+    @property
+    def engine(self) -> Literal["vllm", "simulator"]:
+        """The engine of the overlay."""
+        return "simulator" if self.simulated else "vllm"
+
+    def with_engine(self, kind: Literal["vllm", "simulator"]) -> ClusterProfile:
+        """The same place with this engine; ConfigurationError where the profile names no variant of it."""
+        if kind == self.engine:
+            return self
+        if kind not in self.variants:
+            raise ConfigurationError(
+                f"--engine {kind}: the profile has no such variant",
+                expected=f"one of {', '.join([self.engine, *self.variants])}",
+                hint="cluster.variants in the profile names an overlay for each engine",
+            )
+        variant = self.variants[kind]
+        said = {one.name: getattr(variant, one.name) for one in fields(variant)}
+        changed = {name: value for name, value in said.items() if value is not None}
+        return replace(self, **{"simulated": kind == "simulator", **changed})
 
 
 @dataclass(frozen=True, slots=True)

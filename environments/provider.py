@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from instruments.errors import SloError
+
+if TYPE_CHECKING:
+    from environments.kubernetes.handle import ClusterHandle
 
 
 class StackError(SloError):
@@ -102,6 +105,7 @@ class Stack:
     exporter_url: str | None = None  # /metrics of the GPU exporter
     prometheus_url: str | None = None
     alertmanager_url: str | None = None
+    grafana_url: str | None = None
     alert_receiver_url: str | None = None  # GET: what Alertmanager sent, as a list
     scraped: Sequence[str] = ()  # jobs that Prometheus scrapes
     limiter_code: int = 429  # how whoever limits first says no
@@ -115,6 +119,8 @@ class Stack:
     limited_key: tuple[str, int, float] | None = None  # name, requests allowed, in so many seconds
     startup_s: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    pods_url: str | None = None  # the same door as base_url, for load that comes from Pods of the cluster
+    cluster: ClusterHandle | None = None  # None: not in a cluster that was named
 
     def check(self) -> None:
         """Raise StackDied when a part that serves has ended by itself."""

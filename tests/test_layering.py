@@ -41,7 +41,7 @@ ORDER = (
     ("alarm", "loop", "target", "plan", "spawn"),
     ("transport",),
     ("journal", "merging", "engine", "selfcheck"),
-    ("worker", "looks", "fleet"),
+    ("worker", "looks", "fleet", "remote"),
     ("telemetry",),
     ("statistics",),
     ("slo",),
@@ -53,7 +53,7 @@ ORDER = (
 JUDGES = ("statistics", "slo")
 # These become a program of deploy, with a fault in it.
 PLANTERS = ("tests.mutants.patches", "tests.mutants.gateway", "tests.mutants.exporter")
-PRODUCERS = ("loop", "engine", "selfcheck", "transport", "journal", "merging", "worker", "looks", "fleet")
+PRODUCERS = "loop engine selfcheck transport journal merging worker looks fleet remote".split()
 
 Import = tuple[int, str]  # line, and the dotted name that it brings in
 

@@ -30,10 +30,11 @@ def dashboards_text(files: Sequence[Path]) -> str:
 
 
 def gateway_settings_text(base: Path, place: Mapping[str, Any]) -> str:
-    """The gateway's settings of a place: those of the base, and whom it believes about addresses."""
+    """The gateway's settings of a place: those of the base, its limits, and whom it believes of addresses."""
     settings = yaml.safe_load(base.read_text(encoding="utf-8"))
+    settings["limits"] |= place.get("limits", {})
     settings["trusted_proxies"] = place["trusted_proxies"]
-    return NOTE.format(sources="base/gateway-settings.yaml and environments.yaml") + _dump(settings)
+    return NOTE.format(sources="base/gateway-settings.yaml and environments.yaml") + dumped(settings)
 
 
 def engine_patch_text(place: Mapping[str, Any], launch: Mapping[str, Any], weights: Sequence[str]) -> str:
@@ -58,7 +59,7 @@ def engine_patch_text(place: Mapping[str, Any], launch: Mapping[str, Any], weigh
         },
     }
     sources = f"deploy/engine/settings/{place['engine_settings']} and environments.yaml"
-    return NOTE.format(sources=sources) + _dump(patch)
+    return NOTE.format(sources=sources) + dumped(patch)
 
 
 def startup_failures(cold_start_s: float) -> int:
@@ -91,7 +92,7 @@ def _dashboard(file: Path) -> dict[str, Any]:
 
 
 def _document_texts(sources: str, documents: Sequence[Mapping[str, Any]]) -> str:
-    return NOTE.format(sources=sources) + "---\n".join(_dump(document) for document in documents)
+    return NOTE.format(sources=sources) + "---\n".join(dumped(document) for document in documents)
 
 
 class _BlockDumper(yaml.SafeDumper):
@@ -111,5 +112,6 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _BlockDumper.add_representer(str, _text)
 
 
-def _dump(document: Mapping[str, Any]) -> str:
+def dumped(document: Mapping[str, Any]) -> str:
+    """A document as YAML, in the order of its fields."""
     return yaml.dump(document, Dumper=_BlockDumper, sort_keys=False, width=1_000_000, allow_unicode=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import urllib3
 from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
+from urllib3.response import BaseHTTPResponse
 
 from environments.provider import StackError
 
@@ -18,7 +21,8 @@ BOUND_S = 30.0
 FIELD_MANAGER = "vllm-slo"
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-NOT_FOUND, CONFLICT = 404, 409
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT = 401, 403, 404, 409
+OF_SECRETS = re.compile(r"/secrets(/|$)")  # paths whose answers may say what nobody is to read
 
 
 class ApiError(StackError):
@@ -62,8 +66,7 @@ class Api:
         except ValueError:
             found = data.decode("utf-8", "replace")
         if not 200 <= status < 300:
-            said = found.get("message", "") if isinstance(found, dict) else str(found)
-            raise ApiError(f"the API server refused {method} {path}", status, f"HTTP {status}: {said[:2000]}")
+            raise ApiError(f"the API server refused {method} {path}", status, _said(path, status, found))
         return found
 
     def _answer(
@@ -78,13 +81,37 @@ class Api:
             response = self._client.call_api(*asked, _request_timeout=bound_s)
             return int(response.status), bytes(response.read() or b"")
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-            reason = getattr(error, "reason", None) or error
-            raise ApiError(
-                f"no answer from the API server of the context {self.context}",
-                0,
-                f"{type(error).__name__}: {str(reason)[:500]}",
-                hint=f"kubectl --context {self.context} get nodes",
-            ) from None
+            raise self._unanswered(error) from None
+
+    def _unanswered(self, error: Exception) -> ApiError:
+        return ApiError(
+            f"no answer from the API server of the context {self.context}",
+            0,
+            f"{type(error).__name__}: {str(getattr(error, 'reason', None) or error)[:500]}",
+            hint=f"kubectl --context {self.context} get nodes",
+        )
+
+    @contextmanager
+    def stream(self, path: str, query: Mapping[str, str], bound_s: float) -> Iterator[BaseHTTPResponse]:
+        """An answer as it comes, for the caller to read and, from another thread, to `shutdown`.
+
+        ApiError where it is no success. `bound_s` is the longest silence; passing it raises urllib3's error.
+        """
+        try:
+            asked = self._client.param_serialize(
+                "GET", path, query_params=list(query.items()), header_params={"Accept": "*/*"},
+                auth_settings=["BearerToken"],
+            )  # fmt: skip
+            answer = self._client.call_api(*asked, _request_timeout=(BOUND_S, bound_s)).response
+        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unanswered(error) from None
+        try:
+            if answer.status != 200:
+                said = f"HTTP {answer.status}: {answer.read(2000).decode('utf-8', 'replace')}"
+                raise ApiError(f"the API server refused GET {path}", answer.status, said)
+            yield answer
+        finally:
+            answer.close()
 
     def version(self) -> str:
         """The server's version, such as v1.35.2."""
@@ -126,6 +153,12 @@ class Api:
         found = self.call("PATCH", self.path(document), query=query, body=dict(document), content_type=APPLY)
         return dict(found)
 
+    def create(self, document: Mapping[str, Any]) -> Document:
+        """Make an object that must not be there yet; ApiError of status CONFLICT where it is."""
+        metadata = document["metadata"]
+        path = self.place(str(document["apiVersion"]), str(document["kind"]), metadata.get("namespace"))
+        return dict(self.call("POST", path, query={"fieldManager": FIELD_MANAGER}, body=dict(document)))
+
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Document | None:
         """An object; None where there is none of this name, or none of this kind."""
         if self.resource(api_version, kind) is None:
@@ -160,15 +193,19 @@ class Api:
         namespace: str | None = None,
         *,
         grace_s: int | None = None,
+        uid: str | None = None,
     ) -> bool:
-        """Ask for an object's end; whether it was there. It goes in its own time."""
+        """Ask for an object's end; whether it was there, and with `uid` still the same. It goes in its own
+        time. Without a name: of all of the kind in a namespace."""
         body: Document = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
         if grace_s is not None:
             body["gracePeriodSeconds"] = grace_s
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
         try:
             self.call("DELETE", self.place(api_version, kind, namespace, name), body=body)
         except ApiError as error:
-            if error.status == NOT_FOUND:
+            if error.status == NOT_FOUND or (uid is not None and error.status == CONFLICT):
                 return False
             raise
         return True
@@ -208,6 +245,13 @@ class Api:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _said(path: str, status: int, found: Any) -> str:
+    """What the server says of a refusal. Of a Secret only why: its message may repeat what was sent."""
+    told = found if isinstance(found, dict) else {"message": str(found)}
+    words = told.get("reason") or "refused" if OF_SECRETS.search(path) else told.get("message", "")
+    return f"HTTP {status}: {str(words)[:2000]}"
 
 
 def _root(api_version: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,24 +38,28 @@ class ClusterOptions:
 def chosen_context(profile: Profile, options: ClusterOptions) -> str:
     """The name of the context. ConfigurationError where none is named, there is none of the name, or it
     looks like production and is not allowed by name. Nobody is asked anything."""
-    known = contexts()
     name = options.context or (profile.cluster.context if profile.cluster else None)
-    listed = ", ".join(sorted(known)) or f"none ({_where()})"
     if name is None:
         raise ConfigurationError(
             f"--env {profile.name} needs to know which cluster",
             expected="--context NAME: a kubeconfig's current context is never used",
-            seen=f"contexts: {listed}",
+            seen=f"contexts: {_listed(contexts())}",
             hint=f"pytest --env {profile.name} --context NAME",
         )
+    return allowed_context(name, options.allow_context)
+
+
+def allowed_context(name: str, allowed: str | None) -> str:
+    """The same name, of a context that there is and that does not look like production, or is allowed."""
+    known = contexts()
     if name not in known:
         raise ConfigurationError(
             f"no context {name!r}",
-            expected=f"one of the kubeconfig's: {listed}",
+            expected=f"one of the kubeconfig's: {_listed(known)}",
             hint="--context NAME, or KUBECONFIG=FILE",
         )
     told = " ".join((name, *known[name]))
-    if PRODUCTION.search(told) and options.allow_context != name:
+    if PRODUCTION.search(told) and allowed != name:
         raise ConfigurationError(
             f"the context {name} looks like production",
             expected="a cluster on which load and faults are nobody's outage",
@@ -63,6 +67,10 @@ def chosen_context(profile: Profile, options: ClusterOptions) -> str:
             hint=f"--allow-context {name} if this is what you mean",
         )
     return name
+
+
+def _listed(known: Mapping[str, object]) -> str:
+    return ", ".join(sorted(known)) or f"none ({_where()})"
 
 
 def contexts() -> dict[str, tuple[str, str]]:
@@ -86,7 +94,12 @@ def connected(context: str) -> Iterator[Api]:
     settings = Configuration()
     settings.retries = 0  # a bound is a bound
     try:
-        client = new_client_from_config(context=context, client_configuration=settings, persist_config=False)
+        client = new_client_from_config(
+            os.pathsep.join(map(str, _files())),  # what the names were looked up in
+            context=context,
+            client_configuration=settings,
+            persist_config=False,
+        )
     except (ConfigException, OSError, ValueError) as error:
         raise ConfigurationError(
             f"the context {context} cannot be used", seen=f"{type(error).__name__}: {error}"

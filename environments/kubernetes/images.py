@@ -25,15 +25,22 @@ def local_images(names: list[str], say: Say) -> dict[str, str]:
         return {}
     programs = {name.rpartition("/")[2]: name for name in names}
     say(f"images: {', '.join(programs)}")
-    done = subprocess.run(
-        [sys.executable, "-m", "deploy.images.local", *programs],
-        capture_output=True, text=True, timeout=BUILD_BOUND_S, check=False, cwd=ROOT,
-    )  # fmt: skip
-    if done.returncode:
+    made: dict[str, str] = json.loads(_said(list(programs)).splitlines()[-1])
+    return {programs[program]: image for program, image in made.items()}
+
+
+def _said(programs: list[str]) -> str:
+    """What deploy.images.local says. Its own line, or that it took too long, is what a StackError shows."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.images.local", *programs],
+            capture_output=True, text=True, timeout=BUILD_BOUND_S, check=True, cwd=ROOT,
+        )  # fmt: skip
+    except subprocess.SubprocessError as error:
         raise StackError(
             f"the images {', '.join(programs)} cannot be made here",
-            expected="the Docker that the cluster's node uses",
-            seen=done.stderr.strip()[-2000:],
-        )
-    made: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return {programs[program]: image for program, image in made.items()}
+            expected="a Docker that is the node's own, and the programs that `make setup` fetches",
+            seen=str(getattr(error, "stderr", None) or error).strip()[-2000:],
+            hint="docker version; or `cluster.images` in the profile with images of a registry",
+        ) from None
+    return done.stdout

@@ -48,9 +48,15 @@ class Owner:
 
 def owner_of(namespace: Document) -> Owner | None:
     """The owner that a namespace names; None where it is nobody's of ours."""
-    noted = (namespace["metadata"].get("annotations") or {}).get(OWNER_NOTE)
+    return owner_in((namespace["metadata"].get("annotations") or {}).get(OWNER_NOTE))
+
+
+def owner_in(note: str | None) -> Owner | None:
+    """The owner that a note names; None where it is not of the form that ours have."""
     try:
-        return Owner(**json.loads(noted)) if noted else None
+        found = Owner(**json.loads(note or ""))
+        whole = isinstance(found.machine, str) and isinstance(found.pid, int) and isinstance(found.began, str)
+        return found if whole and datetime.fromisoformat(found.until).tzinfo is not None else None
     except (ValueError, TypeError):
         return None
 

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from environments.kubernetes.api import Api
-from environments.kubernetes.ownership import KEPT_NOTE, RUN_LABEL, owner_of
+from environments.kubernetes.api import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, Api, ApiError, Document
+from environments.kubernetes.nodes import left_cordons, uncordon_left
+from environments.kubernetes.ownership import KEPT_NOTE, PART_LABEL, RUN_LABEL, owner_of
 from environments.provider import Say, StackNotReady
 
 GONE_BOUND_S = 180.0
 POLL_EVERY_S = 0.3
+GRACE_S = 1  # nobody waits for the answers of a stack that goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,51 +23,100 @@ class Left:
 
     name: str
     run_id: str
+    part: str  # stack or load
     why: str
+    uid: str
 
 
 def left_namespaces(api: Api, *, kept: bool = False) -> list[Left]:
-    """Namespaces whose owner is gone; with `kept` also those that were kept on purpose."""
+    """Namespaces whose owner is gone; with `kept` also those that were kept on purpose.
+
+    One without a whole note of its owner is not ours, whatever its labels say.
+    """
     now, found = datetime.now(UTC), []
     for one in api.all("v1", "Namespace", labels=RUN_LABEL):
-        owner, notes = owner_of(one), one["metadata"].get("annotations") or {}
-        if KEPT_NOTE in notes and not kept:
+        owner, metadata = owner_of(one), one["metadata"]
+        is_kept = KEPT_NOTE in (metadata.get("annotations") or {})
+        if owner is None or (is_kept and not kept):
             continue
-        why = "it was kept" if KEPT_NOTE in notes else owner.why_gone(now) if owner else None
+        why = "it was kept" if is_kept else owner.why_gone(now)
         if why is not None:
-            found.append(Left(one["metadata"]["name"], one["metadata"]["labels"][RUN_LABEL], why))
+            labels = metadata["labels"]
+            part = labels.get(PART_LABEL, "stack")
+            found.append(Left(metadata["name"], labels[RUN_LABEL], part, why, metadata["uid"]))
     return found
+
+
+def left_nodes(api: Api) -> dict[str, str]:
+    """Node -> why: those that a run cordoned which is no more. None for who may not list nodes."""
+    try:
+        return left_cordons(api)
+    except ApiError as error:
+        if error.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND):
+            return {}
+        raise
 
 
 def reap(api: Api, say: Say, *, kept: bool = False) -> list[Left]:
-    """Remove what runs left, and wait until it is gone."""
+    """Remove what runs left, and wait until it is gone; uncordon the nodes that they left cordoned."""
+    if left_nodes(api):
+        uncordon_left(api, say)
     found = left_namespaces(api, kept=kept)
     for one in found:
         say(f"removing the namespace {one.name} of {one.run_id}: {one.why}")
-        api.delete("v1", "Namespace", one.name)
+        _delete(api, one.name, one.uid)
     for one in found:
-        wait_gone(api, one.name)
+        wait_gone(api, one.name, uid=one.uid)
     return found
 
 
-def remove_namespace(api: Api, name: str) -> None:
+def reap_before(api: Api, say: Say) -> None:
+    """The same at the start of a run, which something that does not go must not keep from starting."""
+    try:
+        reap(api, say)
+    except StackNotReady as error:
+        say(f"left where it is: {error.message}: {error.seen}")
+    except ApiError as error:
+        if error.status not in (UNAUTHORIZED, FORBIDDEN):
+            raise
+        say("what earlier runs left is not looked for: this context may not list namespaces")
+
+
+def remove_namespace(api: Api, name: str, uid: str | None = None) -> None:
     """Delete a namespace of ours with all in it, and wait until it is gone."""
-    if api.delete("v1", "Namespace", name):
-        wait_gone(api, name)
+    _delete(api, name, uid)
+    wait_gone(api, name, uid=uid)
 
 
-def wait_gone(api: Api, name: str, tick: Callable[[], None] = lambda: None) -> None:
+def wait_gone(
+    api: Api, name: str, tick: Callable[[], None] = lambda: None, *, uid: str | None = None
+) -> None:
     """Until a namespace is no more; StackNotReady after a bound says what holds it."""
     until = time.monotonic() + GONE_BOUND_S
-    while (found := api.get("v1", "Namespace", name)) is not None:
+    while (found := api.get("v1", "Namespace", name)) is not None and uid in (None, found["metadata"]["uid"]):
         if time.monotonic() > until:
-            conditions = found.get("status", {}).get("conditions", [])
-            held = "; ".join(one.get("message", "") for one in conditions if one.get("status") == "True")
             raise StackNotReady(
                 f"the namespace {name} does not go",
                 expected=f"its end within {GONE_BOUND_S:g} s",
-                seen=held or str(found.get("status")),
+                seen=_held(found),
                 hint=f"python -m environments reap --context {api.context}, later",
             )
         tick()
         time.sleep(POLL_EVERY_S)
+
+
+def _delete(api: Api, name: str, uid: str | None) -> None:
+    """The namespace first, so that nothing in it is made anew; then its Pods, without their long good-bye."""
+    if not api.delete("v1", "Namespace", name, uid=uid):
+        return
+    try:
+        api.delete("v1", "Pod", "", name, grace_s=GRACE_S)
+    except ApiError as error:
+        if error.status != FORBIDDEN:  # one may delete namespaces and not Pods: then it only takes longer
+            raise
+
+
+def _held(namespace: Document) -> str:
+    conditions = namespace.get("status", {}).get("conditions", [])
+    held = "; ".join(one.get("message", "") for one in conditions if one.get("status") == "True")
+    return held or str(namespace.get("status"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,11 +14,16 @@ import trustme
 import yaml
 
 from environments.gateway import KEY_NAMES
-from environments.kubernetes.api import Document
+from environments.kubernetes.api import FORBIDDEN, Api, ApiError, Document
 from environments.profile import GatewayProfile
-from environments.provider import Secret
+from environments.provider import Secret, StackNotReady
+from instruments.errors import ConfigurationError
 
 ENGINE_KEY, GATEWAY_KEYS, CERTIFICATE = "vllm-engine-key", "vllm-gateway-keys", "vllm-gateway-tls"
+AUTHORITY = "vllm-ca"  # of cert-manager, where it signs
+SIGNED_BOUND_S = 120.0
+POLL_EVERY_S = 0.5
+HIDDEN = "(a key of this run)"
 
 
 def make_keys() -> dict[str, Secret]:
@@ -49,6 +56,72 @@ def certificate_secret(namespace: str, names: Sequence[str], authority_file: Pat
         {"tls.crt": chain, "tls.key": server.private_key_pem.bytes(), "ca.crt": authority.cert_pem.bytes()},
         kind="kubernetes.io/tls",
     )
+
+
+def token_secrets(namespace: str, named: Mapping[str, str]) -> tuple[list[Document], dict[str, Secret]]:
+    """Secrets that the overlay asks for and that only whoever starts the run has; and their values, to hide.
+
+    ConfigurationError where a variable is not set.
+    """
+    values = {name: os.environ.get(variable, "") for name, variable in named.items()}
+    if lacking := [f"${named[name]}" for name, value in values.items() if not value]:
+        raise ConfigurationError(
+            f"{', '.join(lacking)} is not set: the stack asks for it",
+            expected=f"the token of the Secret {', '.join(named)} in this environment variable",
+            hint=f"export {lacking[0].removeprefix('$')}=…",
+        )
+    made = [_secret(namespace, name, {"token": value.encode()}) for name, value in values.items()]
+    return made, {f"secret {name}": Secret(value) for name, value in values.items()}
+
+
+def signs_itself(objects: Sequence[Document]) -> bool:
+    """Whether the cluster makes the way in's certificate: then none of ours goes over it."""
+    return any(one["kind"] == "Certificate" and one["spec"]["secretName"] == CERTIFICATE for one in objects)
+
+
+def signed_authority(api: Api, namespace: str, authority_file: Path) -> Path | None:
+    """The authority that cert-manager made, as a file; None where a public one signed.
+
+    StackNotReady where the certificate is not signed within a bound.
+    """
+    until = time.monotonic() + SIGNED_BOUND_S
+    while (leaf := api.get("v1", "Secret", CERTIFICATE, namespace)) is None:
+        if time.monotonic() > until:
+            raise StackNotReady(
+                "the certificate of the way in was not signed",
+                expected=f"the Secret {CERTIFICATE} within {SIGNED_BOUND_S:g} s",
+                hint=f"kubectl --context {api.context} -n {namespace} describe certificates",
+            )
+        time.sleep(POLL_EVERY_S)
+    return _written(api.get("v1", "Secret", AUTHORITY, namespace) or leaf, authority_file)
+
+
+def readable_authority(api: Api, namespace: str, authority_file: Path) -> Path | None:
+    """The authority of a stack that is there already: None without one, or where it is not ours to read."""
+    try:
+        found = api.get("v1", "Secret", AUTHORITY, namespace) or api.get(
+            "v1", "Secret", CERTIFICATE, namespace
+        )
+    except ApiError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return None
+    return _written(found, authority_file) if found else None
+
+
+def _written(own: Document, authority_file: Path) -> Path | None:
+    told = base64.b64decode((own.get("data") or {}).get("ca.crt", ""))
+    if not told:
+        return None
+    authority_file.write_bytes(told)
+    return authority_file
+
+
+def hidden(text: str, keys: Mapping[str, Secret]) -> str:
+    """A text without the keys of a run."""
+    for key in keys.values():
+        text = text.replace(key.reveal(), HIDDEN)
+    return text
 
 
 def _secret(namespace: str, name: str, data: Mapping[str, bytes], kind: str = "Opaque") -> Document:

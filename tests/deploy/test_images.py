@@ -28,6 +28,7 @@ OURS = [path for path in FILES if path.name != "engine.Containerfile"]
 BASE = "local/python-base:3.11"  # deploy/images/README.md says how it is made
 FOLDERS = {
     "suite": ("instruments", "environments", "fixtures", "suites", "reports"),
+    "load": tuple(f"instruments/{name}" for name in ("arrivals", "remote", "transport")),
     **{name: (f"deploy/{name}",) for name in ("gateway", "exporter", "simulator", "weights")},
 }
 LOADED_BY_NAME = {"exporter": {"nvidia-ml-py"}}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import trustme
 import yaml
 
 from tests.kubernetes.cluster import Kubectl
@@ -23,6 +24,12 @@ NAMESPACE = "vllm"
 GATEWAYS = "app.kubernetes.io/name=vllm-gateway"
 ENGINES = "app.kubernetes.io/name=vllm-engine"
 DEFINITION = "customresourcedefinition.apiextensions.k8s.io"
+DEPLOYMENTS = (
+    "vllm-engine", "vllm-gateway", "vllm-ingress", "vllm-redis", "vllm-prometheus", "vllm-alertmanager",
+)  # fmt: skip
+PROGRAMS = ("gateway", "simulator", "nginx", "redis", "prometheus", "alertmanager", "receiver")
+ARGUMENTS = "/spec/template/spec/containers/0/args/-"
+SLOW = [{"op": "add", "path": ARGUMENTS, "value": word} for word in ("--ttft-ms=20", "--itl-ms=20")]
 ROLLOUT_S = 180.0
 ANSWER_S = 30.0
 
@@ -126,11 +133,27 @@ def applied(kubectl: Kubectl, folder: Path) -> Stack:
         capture_output=True,
         timeout=60,
     )
+    kubectl("apply", "-f", "-", text=json.dumps(_certificate(folder)))
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
     stack = Stack(kubectl, text, _url(kubectl), key_file)
-    stack.rolled_out("vllm-engine")
-    stack.rolled_out("vllm-gateway")
+    for deployment in DEPLOYMENTS:
+        stack.rolled_out(deployment)
     return stack
+
+
+def _certificate(folder: Path) -> dict[str, object]:
+    """The Secret of the way in, with a certificate of an authority whose own lies in the folder."""
+    authority = trustme.CA()
+    server = authority.issue_cert("vllm-ingress", "127.0.0.1")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    chain = b"".join(pem.bytes() for pem in server.cert_chain_pems)
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": "vllm-gateway-tls", "namespace": NAMESPACE},
+        "stringData": {"tls.crt": chain.decode(), "tls.key": server.private_key_pem.bytes().decode()},
+    }
 
 
 def _are_served(kubectl: Kubectl) -> bool:
@@ -148,8 +171,10 @@ def _with_images(folder: Path) -> Path:
         "resources": [os.path.relpath(KUBERNETES / "overlays" / "local", folder.resolve())],
         "images": [
             {"name": f"vllm-slo/{program}", "newTag": name.rpartition(":")[2]}
-            for program, name in _images("gateway", "simulator").items()
+            for program, name in _images(*PROGRAMS).items()
         ],
+        # A stream that outlasts what a test does to the stack: 20 ms a token.
+        "patches": [{"patch": json.dumps(SLOW), "target": {"kind": "Deployment", "name": "vllm-engine"}}],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
     return folder
@@ -163,9 +188,15 @@ def _images(*programs: str) -> dict[str, str]:
 
 
 def _url(kubectl: Kubectl) -> str:
-    service = kubectl.read("service", "-n", NAMESPACE, "vllm-gateway")
-    (port,) = [one["nodePort"] for one in service["spec"]["ports"] if one["name"] == "http"]
-    return f"http://127.0.0.1:{port}"
+    """Straight to the gateways: what is tested is how they come and go."""
+    return f"http://127.0.0.1:{node_port(kubectl, 'vllm-gateway', 'http')}"
+
+
+def node_port(kubectl: Kubectl, name: str, port: str) -> int:
+    """The port of the node that leads to a Service's port."""
+    service = kubectl.read("service", "-n", NAMESPACE, name)
+    (found,) = [one["nodePort"] for one in service["spec"]["ports"] if one["name"] == port]
+    return int(found)
 
 
 def _is_ready(pod: dict[str, dict[str, object]]) -> bool:

@@ -273,9 +273,10 @@ def test_the_gateway_takes_its_settings_and_listens_where_its_service_sends(
 
 
 def test_the_pinned_vllm_takes_the_engines_arguments() -> None:
-    argvs = {place: container(f"overlays/{place}", "vllm-engine")["args"] for place in OVERLAYS}
+    served = (*OVERLAYS, "local-vllm")
+    argvs = {place: container(f"overlays/{place}", "vllm-engine")["args"] for place in served}
     said = dict(zip(argvs, rejections(list(argvs.values())), strict=True))
-    assert said == dict.fromkeys(OVERLAYS)
+    assert said == dict.fromkeys(served)
 
 
 def test_the_budget_of_a_probe_is_worked_out_by_hand() -> None:

@@ -142,7 +142,10 @@ def ran_in_bash(clone: Path, text: str, **env: str) -> tuple[int, str, str]:
 
 
 BASE = {"BASE_URL": "https://vllm.example.com", "PROMETHEUS_URL": "", "JUDGE": "gate"}
-PLACE = "<-m><pytest><--env><eks><--base-url><https://vllm.example.com><--api-key-env><LLM_KEY>"
+PLACE = (
+    "<-m><pytest><--env><eks><--context><gate><--namespace><vllm>"
+    "<--base-url><https://vllm.example.com><--api-key-env><LLM_KEY>"
+)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ def _words(settings: Settings, nginx: Nginx) -> dict[str, str]:
         "SHUTDOWN_S": str(settings.read_timeout_s + 20),
         # One that fails is set aside for ten seconds, unless it is the only one: nginx's defaults.
         "UPSTREAMS": _lines(2, (f"server {one};" for one in settings.upstreams)),
+        "KEPT_CONNECTIONS": _lines(2, _kept(settings.kept_connections)),
         "LISTEN_HTTP": _lines(2, (f"listen {one};" for one in settings.listen_http)),
         "LISTEN": _listen(settings, nginx),
         "SERVER_NAME": settings.server_name,
@@ -110,6 +111,12 @@ def _words(settings: Settings, nginx: Nginx) -> dict[str, str]:
         "ERROR_PAGES": _lines(2, _error_pages(settings)),
         "ERROR_LOCATIONS": _lines(2, _error_locations(settings)),
     }
+
+
+def _kept(count: int) -> Iterable[str]:
+    if count:
+        yield f"keepalive {count};"
+        yield ("keepalive_timeout 60s;     # less than the gateway's 75 s: the side that sends lets go first")
 
 
 def _listen(settings: Settings, nginx: Nginx) -> str:

@@ -46,6 +46,9 @@ class Settings:
     certificate: Word  # PEM: the server's certificate, then those that lead to the authority
     private_key: Word
     upstreams: tuple[Word, ...] = ("127.0.0.1:8080",)  # gateways, host:port
+    kept_connections: Annotated[int, Field(ge=0, le=1_000_000)] = (
+        256  # to gateways, between requests; 0: none
+    )
     listen: tuple[Word, ...] = ("443", "[::]:443")
     listen_http: tuple[Word, ...] = ("80", "[::]:80")
     rate: Rate = "10/second"  # of an address

@@ -1,0 +1,1 @@
+"""Images for a cluster on this machine, without a registry: made of what the machine itself has."""
