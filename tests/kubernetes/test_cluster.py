@@ -16,7 +16,6 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from tests.kubernetes.cluster import GPUS
 from tests.kubernetes.monitors import target_labels
 from tests.kubernetes.rendering import KUBERNETES, PLACES, rendered
 from tests.kubernetes.stack import ENGINES, GATEWAYS, NAMESPACE, Answer, Stack, sent_and_stored
@@ -166,9 +165,12 @@ def test_a_second_run_of_the_script_locks_nobody_out(stack: Stack) -> None:
 
 
 def test_engines_run_where_there_is_a_gpu_and_wait_where_there_is_none(stack: Stack) -> None:
-    stack.kubectl("scale", "-n", NAMESPACE, "deployment/vllm-engine", f"--replicas={GPUS + 1}")
+    nodes = stack.kubectl.read("nodes")["items"]
+    gpus = sum(int(node["status"]["allocatable"].get("nvidia.com/gpu", 0)) for node in nodes)
+    assert gpus > 0
+    stack.kubectl("scale", "-n", NAMESPACE, "deployment/vllm-engine", f"--replicas={gpus + 1}")
     try:
-        stack.kubectl.wait_until("an engine for each GPU", lambda: len(stack.names(ENGINES)) == GPUS)
+        stack.kubectl.wait_until("an engine for each GPU", lambda: len(stack.names(ENGINES)) == gpus)
         pods = stack.kubectl.read("pods", "-n", NAMESPACE, "-l", ENGINES)["items"]
         (waiting,) = [pod for pod in pods if pod["status"]["phase"] == "Pending"]
         (scheduled,) = [one for one in waiting["status"]["conditions"] if one["type"] == "PodScheduled"]
