@@ -27,7 +27,7 @@ from instruments.records import LoadRun, RequestRecord
 from instruments.remote import Post
 from instruments.spawn import Spawned, spawn
 from instruments.target import Target
-from instruments.worker import AT_ONCE, ENOUGH, FAILED, WorkOrder
+from instruments.worker import AT_ONCE, ENOUGH, FAILED, WorkOrder, is_ready
 from instruments.workloads import Workload
 from instruments.workloads.vocabulary import WORDS_AS_TOKENS, Vocabulary
 
@@ -242,7 +242,7 @@ class _Worker:
         line = b""
         while not line.endswith(b"\n") and (byte := self._child.answers.read(1)):
             line += byte
-        if b"ready" not in line:
+        if not is_ready(line):
             self.stop()  # whatever it is doing: it is not waiting for its start
             self._ended(line)
 

@@ -5,9 +5,8 @@ Line 1 is `{"kind": "run", "schema": 1, ...}`: the run's name, description and c
 Each further line is `{"kind": "request", ...}`, a RequestRecord field by field (instants in integer
 nanoseconds of the monotonic clock of line 1, token counts from `usage`, absent when unknown).
 The last line of a run that came to its end is `{"kind": "end", ...}`: window, client check, why it
-stopped, or that all was decided. A journal without it was cut off; its records stand. One that came from
-another machine has a line more, `{"kind": "arrived", ...}`, that seals all before it. A torn last line is
-left out and said; so is it when fewer or more requests are there than the end counts.
+stopped, or that all was decided. One that came from another machine has a line more,
+`{"kind": "arrived", ...}`, that seals all before it. What is torn or missing is said, and the rest stands.
 
 A run of one process writes `<name>.jsonl`, one of four `<name>.1of4.jsonl` to `<name>.4of4.jsonl`.
 """
@@ -28,7 +27,7 @@ import orjson
 
 from instruments.clock import ClockAnchor
 from instruments.errors import JournalError
-from instruments.merging import merged, on_the_runs_clock, sealed
+from instruments.merging import ahead_before_ns, merged, on_the_runs_clock, sealed
 from instruments.records import (
     ClientCheck,
     LoadRun,
@@ -36,6 +35,7 @@ from instruments.records import (
     Phase,
     RequestRecord,
     Window,
+    moved,
     record_of,
     told_of,
 )
@@ -77,10 +77,7 @@ class Journal:
         stopped_because: str | None,
         decided_at: int | None = None,
     ) -> None:
-        """Write the closing line of a run that came to its end, early or not.
-
-        `decided_at`: the plan's first so many requests were looked at, and the rest not wanted any more.
-        """
+        """Write the closing line. `decided_at`: of the plan so many were looked at, more is not wanted."""
         self._write(
             {
                 "kind": "end",
@@ -116,10 +113,10 @@ class JournalTail:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._read = 0
+        self._read = self._ahead_ns = 0
 
     def fresh(self) -> list[RequestRecord]:
-        """The new records; none while the file is not there yet. A line half written is read next time."""
+        """The new records, on the run's clock; none before there is a file. Half a line is read next time."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._read)
@@ -127,9 +124,12 @@ class JournalTail:
         except FileNotFoundError:
             return []
         whole = data.rfind(b"\n") + 1
+        if whole and not self._read:
+            self._ahead_ns = ahead_before_ns(_document(data.partition(b"\n")[0]) or {})
         self._read += whole
         lines, counts = (_document(line) for line in data[:whole].split(b"\n") if line), _Counts()
-        return [_record(line, counts) for line in lines if line is not None and line.get("kind") == "request"]
+        asked = (line for line in lines if line is not None and line.get("kind") == "request")
+        return [moved(_record(line, counts), -self._ahead_ns) for line in asked]
 
 
 def with_ending(description: Mapping[str, Any], decided_at: int | None) -> Mapping[str, Any]:

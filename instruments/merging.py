@@ -10,36 +10,58 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from instruments.clock import NANOSECONDS, ClockAnchor
-from instruments.records import ClientCheck, LoadRun, Window, moved
-
-SLEW_PPM = (
-    500  # by which a kernel lets a clock be slowed or hurried; clocks that part faster did not just drift
-)
+from instruments.errors import JournalError
+from instruments.records import ClientCheck, LoadRun, RequestRecord, Window, moved
 
 
 def merged(runs: Sequence[LoadRun], missing: Sequence[int], of: int) -> LoadRun:
-    """One run out of the parts that were found; `missing` are the numbers of those that were not, of `of`."""
+    """One run out of the parts that were found; `missing` are the numbers of those that were not, of `of`.
+
+    JournalError where they are not of one run.
+    """
+    _require_one_run(runs)
     runs = [on_the_runs_clock(run) for run in runs]
+    records = tuple(sorted((one for run in runs for one in run.records), key=lambda one: one.index))
     windows = [run.window for run in runs if run.window is not None]
     stopped = [run.stopped_because for run in runs if run.stopped_because is not None]
     problems = [problem for run in runs for problem in run.problems]
     posts = runs[0].description.get("posts") or ()
     problems += [_missing(number, of, posts) for number in missing]
+    problems += _told_twice(records)
     first = next((run for run in runs if _decided(run)), runs[0])
     return replace(
         first,
         description={name: told for name, told in first.description.items() if name != "part"},
-        records=tuple(sorted((one for run in runs for one in run.records), key=lambda one: one.index)),
+        records=records,
         window=Window(min(w.start_ns for w in windows), max(w.end_ns for w in windows)) if windows else None,
         client=_worst(runs),
         complete=all(run.complete for run in runs) and not missing,
         stopped_because=stopped[0] if stopped else "cut off" if missing else None,
         problems=tuple(dict.fromkeys(problems)),
     )
+
+
+def _require_one_run(runs: Sequence[LoadRun]) -> None:
+    """Whoever starts a run gives all its parts one instant of the wall clock, wherever they are sent from."""
+    begun = sorted({run.anchor.unix_ns for run in runs})
+    if len(begun) > 1:
+        raise JournalError(
+            f"the parts of {runs[0].name} are of several runs",
+            expected="parts of one run, whose first lines have the same anchor.unix_ns",
+            seen=", ".join(map(str, begun)),
+            hint="remove those that are of another run",
+        )
+
+
+def _told_twice(records: Sequence[RequestRecord]) -> list[str]:
+    """What is wrong where requests of the plan have two records, as when a part is there twice."""
+    twice = sum(one.index == other.index for one, other in pairwise(records))
+    return [f"{twice:,} records are of requests that have another: a part is there twice"] if twice else []
 
 
 def on_the_runs_clock(run: LoadRun) -> LoadRun:
@@ -59,6 +81,12 @@ def on_the_runs_clock(run: LoadRun) -> LoadRun:
         client=client and replace(client, clock_error_s=clock.error_ns / NANOSECONDS),
         description={**run.description, "part": {**part, "began_ns": _began_ns(run, clock)}},
     )
+
+
+def ahead_before_ns(head: Mapping[str, Any]) -> int:
+    """By how much the clock of a part, of which only the first line is known, was ahead before the load."""
+    part = head.get("description", {}).get("part")
+    return int(part["clock"]["offset_ns"]) if part else 0
 
 
 def sealed(path: Path, run: LoadRun) -> LoadRun:
@@ -88,7 +116,8 @@ def _broken_seal(path: Path, part: Mapping[str, Any]) -> str | None:
 class PartClock:
     """By how much a part's clock was ahead of the run's: `before_ns` at `from_ns`, `after_ns` at `until_ns`.
 
-    Both instants are of the part's clock; between them it is taken to have drifted evenly.
+    Both instants are of the part's clock; between them it is taken to have drifted evenly. Nobody saw when it
+    did: all by which it drifted is in `error_ns`, which holds for any clock that drifted one way.
     """
 
     before_ns: int
@@ -103,12 +132,8 @@ class PartClock:
         before = part["clock"]
         after = (part.get("arrived") or {}).get("clock") or before
         from_ns, until_ns = (one["at_ns"] + one["offset_ns"] for one in (before, after))
-        drift_ns, errors_ns = (
-            abs(after["offset_ns"] - before["offset_ns"]),
-            (before["error_ns"], after["error_ns"]),
-        )
-        even = drift_ns <= sum(errors_ns) + (until_ns - from_ns) * SLEW_PPM // 1_000_000
-        error_ns = max(errors_ns) + (0 if even else drift_ns)
+        drift_ns = abs(after["offset_ns"] - before["offset_ns"])
+        error_ns = max(before["error_ns"], after["error_ns"]) + drift_ns
         return cls(before["offset_ns"], from_ns, after["offset_ns"], until_ns, error_ns)
 
     def ahead_ns(self, instant_ns: int) -> int:

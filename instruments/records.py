@@ -174,7 +174,7 @@ class ClientCheck:
     clock_steps: int = 0  # how often the wall clock was set during the run
     peak_memory_bytes: int = 0  # of the largest process
     processes: int = 1
-    clock_error_s: float | None = None  # by which instants of two machines may be apart; None: one machine
+    clock_error_s: float | None = None  # by which another machine's instants may be off; None: sent from here
     start_spread_s: float | None = None  # from the first machine that began to send to the last
 
 

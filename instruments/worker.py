@@ -121,6 +121,11 @@ def say(answers: BinaryIO, answer: Mapping[str, Any]) -> None:
     answers.flush()
 
 
+def is_ready(line: bytes) -> bool:
+    """Whether a worker says that it is ready; the words of an error may say so of something else."""
+    return line.rstrip() == json.dumps(READY).encode()
+
+
 def failure(error: SloError) -> dict[str, Any]:
     """What a parent raises anew."""
     return {"error": type(error).__name__, "arguments": [error.message], "facts": error.facts()}

@@ -14,6 +14,10 @@ from instruments.statistics.indicators import INDICATORS
 from reports.judged import Judged
 from reports.loads import Load
 
+NOT_OF_PODS = (
+    "the load was sent from Pods, and only clients of the machine that runs the suite are calibrated"
+)
+
 
 def on_fresh_calibration(
     judged: Iterable[Judged],
@@ -35,7 +39,8 @@ def why_stale(load: Load, session: SessionRecord, fingerprint: Mapping[str, Any]
     """Why the calibration kept with a load says nothing of it; None when it is fresh."""
     kept = load.run.description.get("calibration")
     if not isinstance(kept, dict):
-        return "none was kept with the load"
+        posts = load.run.description.get("posts")
+        return NOT_OF_PODS if posts else "none was kept with the load"
     if kept.get("run_id") != session.run_id:
         return f"it was made in the session {kept.get('run_id') or 'that it does not name'}"
     made_at, began_at = _instant(kept.get("created_at")), _instant(session.started_at)

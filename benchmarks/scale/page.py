@@ -13,6 +13,7 @@ from benchmarks.scale.plan import (
     COLLECTED_MB_S,
     CORE_SHARE,
     MERGER_GB,
+    NAT_PORTS,
     NODE_CORES,
     NODE_GBIT,
     PATIENCE_MIN,
@@ -204,7 +205,8 @@ def _decided() -> str:
         f"Decided: a load Pod is one process on one core, planned for {CORE_SHARE:.0%} of it; nodes "
         f"of {NODE_CORES} cores, {SYSTEM_CORES} left to the system; answers of "
         f"{ANSWER_TOKENS} tokens; a run of {RUN_S:g} s. Known: {PORTS:,} local "
-        "ports (Linux' default) for each pair of addresses. Assumed, not measured: "
+        f"ports (Linux' default) for each pair of addresses, {NAT_PORTS:,} where Linux' NAT chooses them. "
+        "Assumed, not measured: "
         f"{WIRE_BYTES} bytes around each token on the wire (a packet a token, TLS), "
         f"{COLLECTED_MB_S:g} MB/s of journals through the API server, "
         f"{MERGER_GB:g} GB where they are merged, {NODE_GBIT:g} Gbit/s a node, "
@@ -243,9 +245,9 @@ _LINES: tuple[tuple[str, Any, str], ...] = (
     (
         "destinations (Pods leave by their node's address)",
         _whole("node_destinations"),
-        f"⌈streams a Pod × {PODS_A_NODE} ÷ {PORTS:,}⌉",
+        f"⌈streams a Pod × {PODS_A_NODE} ÷ {NAT_PORTS:,}⌉",
     ),
-    ("address pairs (all leave through one NAT)", _whole("nat_pairs"), f"⌈streams ÷ {PORTS:,}⌉"),
+    ("address pairs (all leave through one NAT)", _whole("nat_pairs"), f"⌈streams ÷ {NAT_PORTS:,}⌉"),
     (
         "network towards the Pods (Gbit/s)",
         _three("gbit_s"),

@@ -13,8 +13,10 @@ NODE_CORES, SYSTEM_CORES = 16, 1  # of a node; those that are left to the system
 PODS_A_NODE = NODE_CORES - SYSTEM_CORES
 ANSWER_TOKENS = 256
 RUN_S = 300.0
-# Known, not measured: Linux' default range of local ports, for one source and one destination.
+# Known, not measured: Linux' default range of local ports, for one source and one destination; and the ports
+# among which its NAT chooses, likewise, for a source port that is not a privileged one.
 PORTS = 60_999 - 32_768 + 1
+NAT_PORTS = 65_535 - 1_024 + 1
 # Around a token in a packet of its own: Ethernet with preamble, gap and checksum 38, IP 20, TCP with its time
 # stamp 32, a TLS record 22, HTTP's chunk 6.
 WIRE_BYTES = 38 + 20 + 32 + 22 + 6
@@ -74,8 +76,8 @@ def planned(basis: Mapping[str, float], streams: int, rate: float) -> Plan:
         nodes=math.ceil(pods / PODS_A_NODE),
         pod_mib=basis["process_mib"] + a_pod * basis[f"stream_kib_{rate:g}"] / 1024,
         pod_descriptors=a_pod + math.ceil(basis["descriptors"]),
-        node_destinations=math.ceil(a_pod * PODS_A_NODE / PORTS),
-        nat_pairs=math.ceil(streams / PORTS),
+        node_destinations=math.ceil(a_pod * PODS_A_NODE / NAT_PORTS),
+        nat_pairs=math.ceil(streams / NAT_PORTS),
         gbit_s=streams * rate * (basis["body_bytes"] + WIRE_BYTES) * 8 / 1e9,
         requests=requests,
         journal_gb=journal_gb,
@@ -106,8 +108,8 @@ def limits(plan: Plan) -> list[Limit]:
         Limit("memory of the process that merges", plan.merge_gb, MERGER_GB, "GB"),
         Limit("collecting the journals through one API server", plan.collect_min, PATIENCE_MIN, "min"),
         Limit(
-            "local ports of a node towards one address, where Pods leave by the node's",
-            plan.streams_a_pod * pods_a_node, PORTS, "ports",
+            "NAT's ports of a node towards one address, where Pods leave by the node's",
+            plan.streams_a_pod * pods_a_node, NAT_PORTS, "ports",
         ),
         Limit("network of a node", plan.gbit_s / plan.nodes, NODE_GBIT, "Gbit/s"),
         Limit("local ports of a Pod towards one address", plan.streams_a_pod, PORTS, "ports"),

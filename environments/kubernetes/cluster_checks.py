@@ -34,7 +34,7 @@ FAULT_RIGHTS = (
 IMAGES_LISTED = 50  # of a node's status, at most: an image beyond them is there and is not named
 OWN_IMAGES = "vllm-slo/"
 INSTALL = {
-    "cert-manager.io/v1": "helm upgrade --install cert-manager … (the place's guide, section 3)",
+    "cert-manager.io/v1": "helm upgrade --install cert-manager … (deploy/kubernetes/README.md)",
     "monitoring.coreos.com/v1": "helm upgrade --install kube-prometheus-stack … (the place's guide)",
     "gateway.networking.k8s.io/v1": "the Gateway API's definitions (deploy/guides/eks.md, section 3)",
     "gateway.nginx.org/v1alpha1": "NGINX Gateway Fabric (deploy/guides/eks.md, section 3)",
@@ -143,7 +143,12 @@ def classes(of: Subject) -> Iterator[Check]:
 def _ways(what: str, wanted: frozenset[str] | set[str], found: Sequence[str]) -> Iterator[Check]:
     for name in sorted(wanted):
         seen = f"there are: {', '.join(found) or 'none'}"
-        yield Check(f"{what} {name}", name in found, seen, "its controller: the place's guide, section 3")
+        yield Check(
+            f"{what} {name}",
+            name in found,
+            seen,
+            "its controller: the place's guide, or deploy/kubernetes/README.md",
+        )
 
 
 def extensions(of: Subject) -> Iterator[Check]:

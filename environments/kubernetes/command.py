@@ -15,8 +15,8 @@ REAP = """\
 Remove what runs left in a cluster: their namespaces, and the cordons of nodes.
 
 A run takes down what it made, whatever happens to it; this is for one that was killed (kill -9, or a
-machine that went away). Removed is what bears a run's own note whose process is gone, on this machine,
-or whose time is over, wherever that was. Never touched is anything of a run that goes on, anything without
+machine that went away). Removed is what bears a run's own note whose process is gone, or, of another
+machine or container, whose time is over. Never touched is anything of a run that goes on, anything without
 that note, and without --kept what --keep-environment left on purpose.
 
   python -m environments reap --context minikube --dry-run     see what would go

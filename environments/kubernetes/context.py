@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from environments.kubernetes.api import Api
 
 REACH_BOUND_S = 10.0
+# What kubectl and the programs that it asks for credentials may know of the caller's environment.
+PASSED_ON = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "KUBE", "XDG_", "SSL_CERT_"),
+    *("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
+)
 # Words of a context's, cluster's or user's name that say: people depend on it.
 PRODUCTION = re.compile(r"(?i)(?<![a-z])(prod(uction)?|prd|live)(?![a-z])")
 
@@ -116,6 +121,13 @@ def kubectl(context: str, *words: str) -> list[str]:
     return ["kubectl", "--context", context, *words]
 
 
+def kubectl_environment() -> dict[str, str]:
+    """The environment of such a process, without the caller's keys; in any folder it reads the same files."""
+    passed = {key: value for key, value in os.environ.items() if key.upper().startswith(PASSED_ON)}
+    files = os.pathsep.join(str(path.absolute()) for path in _files())
+    return {**passed, "KUBECONFIG": files} if files else passed
+
+
 def _files() -> list[Path]:
     named = os.environ.get("KUBECONFIG", "")
     paths = [Path(part).expanduser() for part in named.split(os.pathsep) if part]
@@ -130,5 +142,26 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"cannot read {path}", seen=" ".join(str(error).split())[:300]) from None
-    return found if isinstance(found, dict) else {}
+        raise ConfigurationError(
+            f"cannot read {path}",
+            seen=" ".join(str(error).split())[:300],
+            hint="KUBECONFIG=FILE; kubectl config view reads the same",
+        ) from None
+    if not _is_kubeconfig(found):
+        raise ConfigurationError(
+            f"{path} is no kubeconfig",
+            expected="a mapping whose `contexts` are a list of mappings, each with a name",
+            hint="KUBECONFIG=FILE; kubectl config view reads the same",
+        )
+    return found or {}
+
+
+def _is_kubeconfig(found: object) -> bool:
+    """An empty file is one without contexts."""
+    if found is None:
+        return True
+    listed = (found.get("contexts") or []) if isinstance(found, dict) else None
+    return isinstance(listed, list) and all(
+        isinstance(one, dict) and "name" in one and isinstance(one.get("context") or {}, dict)
+        for one in listed
+    )

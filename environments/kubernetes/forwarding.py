@@ -6,7 +6,6 @@ kubectl, which would be measured in the stack's place.
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import threading
@@ -14,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from environments.kubernetes.context import kubectl
+from environments.kubernetes.context import kubectl, kubectl_environment
 from environments.ports import take_port
 from environments.process import Process
 from environments.provider import MissingBinary, Say, StackNotReady
@@ -24,18 +23,6 @@ POLL_EVERY_S = 0.2
 LOOK_EVERY_S = 0.5
 # A kubectl that lost its Pod may go on listening, and fail every connection.
 LOST = re.compile(r"lost connection to pod|error forwarding port|an error occurred forwarding")
-# What kubectl and the programs that it asks for credentials may know of the caller's environment.
-PASSED_ON = (
-    "KUBE",
-    "AWS_",
-    "GOOGLE_",
-    "CLOUDSDK_",
-    "AZURE_",
-    "USER",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "NO_PROXY",
-)
 
 
 @dataclass(slots=True)
@@ -100,9 +87,8 @@ class Forwards:
         target = service if "/" in service else f"service/{service}"
         words = ("-n", namespace, "port-forward", "--address", "127.0.0.1", target)
         log = self._folder / f"{name}.log"
-        passed = {key: value for key, value in os.environ.items() if key.upper().startswith(PASSED_ON)}
         command = kubectl(self._context, *words, f"{number}:{port}")
-        process = Process.start(name, command, log=log, cwd=self._folder, environment=passed)
+        process = Process.start(name, command, log=log, cwd=self._folder, environment=kubectl_environment())
         return _Forward(name, process, log, number)
 
     def _wait(self, one: _Forward) -> None:

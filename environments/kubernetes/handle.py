@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from environments.kubernetes.api import Api, Document
-from environments.kubernetes.context import kubectl
+from environments.kubernetes.context import kubectl, kubectl_environment
 from environments.kubernetes.recovery import COMPONENT
 from environments.kubernetes.rollout import Rollout, evidence, unready
 from environments.provider import StackError, StackNotReady
@@ -121,5 +121,6 @@ class ClusterHandle:
         """A command in a container, by kubectl. TimeoutExpired when it does not end within the bound."""
         words = ["-n", self.namespace, "exec", pod, "-c", container, "--", *command]
         return subprocess.run(
-            kubectl(self.context, *words), capture_output=True, text=True, timeout=bound_s, check=False
-        )
+            kubectl(self.context, *words), capture_output=True, text=True, timeout=bound_s, check=False,
+            stdin=subprocess.DEVNULL, env=kubectl_environment(),
+        )  # fmt: skip

@@ -16,8 +16,8 @@ from environments.kubernetes.api import Api, Document
 from environments.kubernetes.context import kubectl
 from environments.kubernetes.images import local_images
 from environments.kubernetes.load_objects import CONTAINER, IMAGE_NAME, LoadPlan, jobs, namespace_objects
-from environments.kubernetes.reaping import remove_namespace
 from environments.kubernetes.rollout import HOPELESS_AFTER_S, evidence, hopeless, is_ready, pods
+from environments.kubernetes.standing import made
 from environments.provider import MissingBinary, Say, StackError, StackNotReady
 
 IMAGE_VARIABLE = "VLLM_SLO_LOAD_IMAGE"
@@ -79,8 +79,7 @@ def load_pods(api: Api, plan: LoadPlan, say: Say) -> Iterator[Crew]:
             expected="kubectl on PATH: an engine is spoken to through `kubectl exec`",
         )
     namespace, *rules = namespace_objects(plan)
-    uid = str(api.apply(namespace)["metadata"]["uid"])
-    try:
+    with made(api, namespace, say):
         for document in rules:
             api.apply(document)
         indexed = _knows_indexed_jobs(api, plan)
@@ -91,8 +90,6 @@ def load_pods(api: Api, plan: LoadPlan, say: Say) -> Iterator[Crew]:
         nodes = tuple(sorted({str(pod["spec"]["nodeName"]) for pod in found}))
         say(f"{len(names)} load Pods on {len(nodes)} node{'s' * (len(nodes) > 1)}, in {plan.namespace}")
         yield Crew(api, plan, names, nodes, indexed)
-    finally:
-        remove_namespace(api, plan.namespace, uid)
 
 
 def load_image(named: str | None, say: Say) -> str:

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from environments.kubernetes.api import Api, ApiError, Document
-from environments.kubernetes.ownership import OWNER_NOTE, Owner, owner_of
+from environments.kubernetes.ownership import Owner, owner_in
 from environments.provider import Say, StackError
 
 CORDONED_NOTE = "vllm-slo.io/cordoned-by"
-CORDON_BOUND_S = 900.0  # a cordon of ours may last no longer, wherever its owner is
+CORDON_BOUND_S = 900.0  # a cordon of ours lasts no longer, for who cannot look at its owner
 TOO_MANY = 429  # an eviction that a budget forbids
 EVICT_AGAIN_S = 1.0
 
@@ -56,21 +56,33 @@ def why_not_ours(api: Api, node: str, namespace: str) -> str | None:
 
 @contextmanager
 def cordoned(api: Api, node: str) -> Iterator[None]:
-    """No new Pod comes to a node while the block lasts. The node says whose doing it is, for `reap`."""
-    atexit.register(_uncordon_quietly, api, node)
+    """No new Pod comes to a node while the block lasts. The node says whose doing it is, for `reap`.
+
+    StackError where somebody has cordoned it since it was looked at.
+    """
+    note = Owner.here(CORDON_BOUND_S).note()
+    found = api.get("v1", "Node", node)
+    if found is None or not schedulable(found):
+        raise StackError(f"the node {node} is gone, or somebody else has cordoned it")
+    atexit.register(_uncordon_quietly, api, node, note)
     try:
-        _mark(api, node, Owner.here(CORDON_BOUND_S).note())
+        _mark(api, node, note)
         yield
     finally:
-        uncordon(api, node)
+        uncordon(api, node, note)
         atexit.unregister(_uncordon_quietly)
 
 
-def uncordon(api: Api, node: str) -> None:
-    """Let Pods come to a node again, if it was us who let them not."""
+def uncordon(api: Api, node: str, note: str) -> None:
+    """Let Pods come to a node again, if it still bears the note of who let them not."""
     found = api.get("v1", "Node", node)
-    if found and CORDONED_NOTE in (found["metadata"].get("annotations") or {}):
+    if found and _note_of(found) == note:
         _mark(api, node, None)
+
+
+def _note_of(node: Document) -> str | None:
+    found: str | None = (node["metadata"].get("annotations") or {}).get(CORDONED_NOTE)
+    return found
 
 
 def _mark(api: Api, node: str, note: str | None) -> None:
@@ -81,32 +93,37 @@ def _mark(api: Api, node: str, note: str | None) -> None:
     api.merge("v1", "Node", node, None, change)
 
 
-def _uncordon_quietly(api: Api, node: str) -> None:
+def _uncordon_quietly(api: Api, node: str, note: str) -> None:
     """At the end of the process, where nothing can be told any more: the reaper has the rest."""
     try:
-        uncordon(api, node)
+        uncordon(api, node, note)
     except ApiError:
         return
 
 
 def left_cordons(api: Api) -> dict[str, str]:
     """Nodes that a run cordoned and that need it no more -> why."""
+    return {name: why for name, (why, _) in _left(api).items()}
+
+
+def _left(api: Api) -> dict[str, tuple[str, str]]:
+    """Node -> why, and the note that it bears."""
     found = {}
     for node in api.all("v1", "Node"):
-        note = (node["metadata"].get("annotations") or {}).get(CORDONED_NOTE)
-        owner = owner_of({"metadata": {"annotations": {OWNER_NOTE: note}}}) if note else None
+        note = _note_of(node) or ""
+        owner = owner_in(note)
         why = owner.why_gone(datetime.now(UTC)) if owner else None
         if why is not None:
-            found[node["metadata"]["name"]] = why
+            found[str(node["metadata"]["name"])] = why, note
     return found
 
 
 def uncordon_left(api: Api, say: Say) -> list[str]:
     """Give back the nodes that a run cordoned before it was killed."""
-    found = left_cordons(api)
-    for node, why in found.items():
+    found = _left(api)
+    for node, (why, note) in found.items():
         say(f"uncordoning the node {node}: {why}")
-        uncordon(api, node)
+        uncordon(api, node, note)
     return list(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,7 +17,9 @@ RUN_LABEL = "vllm-slo.io/run"
 PART_LABEL = "vllm-slo.io/part"  # stack or load
 OWNER_NOTE = "vllm-slo.io/owner"
 KEPT_NOTE = "vllm-slo.io/kept"  # --keep-environment: only `reap --kept` takes it
+GOES_ON = "yes"  # what that note says until the run is over; then since when
 LONGEST_S = 24 * 3600.0  # of a run that set itself no bound
+LATE = timedelta(minutes=10)  # two machines' clocks may be apart, and taking down needs its time
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Owner:
     machine: str
     pid: int
     began: str  # of the process: a number alone would soon be another's
-    until: str  # ISO 8601: whatever machine it was, then it is over
+    until: str  # ISO 8601: then it is over, for who cannot look at the process
 
     @classmethod
     def here(cls, bound_s: float | None) -> Owner:
@@ -38,12 +41,26 @@ class Owner:
         return json.dumps(asdict(self))
 
     def why_gone(self, now: datetime) -> str | None:
-        """In words, why this owner needs its namespace no more; None while it may."""
-        if now > datetime.fromisoformat(self.until):
+        """In words, why this owner needs its namespace no more; None while it may.
+
+        Where its process can be looked at, that alone counts: a run may take longer than it meant to.
+        """
+        if self.machine == _machine():
+            return None if self._lives() else f"its process {self.pid} is gone"
+        if now > datetime.fromisoformat(self.until) + LATE:
             return f"its time was over at {self.until}"
-        if self.machine == _machine() and started_at(self.pid) != self.began:
-            return f"its process {self.pid} is gone"
         return None
+
+    def _lives(self) -> bool:
+        if (began := started_at(self.pid)) is not None:
+            return began == self.began
+        try:
+            os.kill(self.pid, 0)
+        except PermissionError:
+            return True  # another user's, and /proc hides those here: it is believed
+        except (ProcessLookupError, OverflowError):
+            return False
+        return False  # a zombie
 
 
 def owner_of(namespace: Document) -> Owner | None:
@@ -63,13 +80,18 @@ def owner_in(note: str | None) -> Owner | None:
 
 def marks(run_id: str, part: str, owner: Owner, *, kept: bool) -> tuple[dict[str, str], dict[str, str]]:
     """Labels and annotations of a namespace of ours."""
-    notes = {OWNER_NOTE: owner.note(), **({KEPT_NOTE: "yes"} if kept else {})}
+    notes = {OWNER_NOTE: owner.note(), **({KEPT_NOTE: GOES_ON} if kept else {})}
     labels = {RUN_LABEL: run_id, PART_LABEL: part, "app.kubernetes.io/managed-by": "vllm-slo"}
     return labels, notes
 
 
 def _machine() -> str:
-    """This machine since its last start, and nothing that names it."""
+    """This machine since its last start, and nothing that names it.
+
+    Containers on one host share its kernel, and their image's machine-id, but not what a process id means.
+    """
     parts = [Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id")]
     read = [part.read_text().strip() for part in parts if part.is_file()]
+    with contextlib.suppress(OSError):  # not Linux
+        read.append(str(Path("/proc/self/ns/pid").readlink()))
     return hashlib.sha256("".join(read or [os.uname().nodename]).encode()).hexdigest()[:16]

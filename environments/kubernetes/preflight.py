@@ -20,7 +20,7 @@ from environments.kubernetes.context import (
 )
 from environments.kubernetes.wants import Wants, wants_of
 from environments.profile import ClusterProfile, Profile
-from environments.provider import StackError
+from environments.provider import StackError, StackNotReady
 from instruments.errors import ConfigurationError
 
 __all__ = ["Check", "preflight", "require", "require_reachable", "survey", "table"]
@@ -48,7 +48,13 @@ def survey(profile: Profile, options: ClusterOptions) -> list[Check]:
 
 
 def require_reachable(profile: Profile, options: ClusterOptions) -> None:
-    """StackNotReady with every row where this machine lacks something, or no cluster answers."""
+    """StackNotReady with every row where this machine lacks something, or no cluster answers.
+
+    A stack that is there already (`--namespace`) needs a cluster that answers, nothing else.
+    """
+    if options.namespace is not None:
+        _require_answer(profile, options)
+        return
     place = _place(profile)
     try:
         with connected(chosen_context(profile, options)) as api:
@@ -58,6 +64,18 @@ def require_reachable(profile: Profile, options: ClusterOptions) -> None:
     except ConfigurationError as error:
         reached = _said(error, profile)
     require(profile, _without(place, reached) if not reached.ok else [])
+
+
+def _require_answer(profile: Profile, options: ClusterOptions) -> None:
+    with connected(chosen_context(profile, options)) as api:
+        reached = _reached(api)
+    if not reached.ok:
+        raise StackNotReady(
+            f"namespace {options.namespace}: the cluster of the {reached.what} does not answer",
+            expected="an API server that says its version",
+            seen=reached.seen,
+            hint=reached.hint,
+        )
 
 
 def preflight(profile: Profile, api: Api | None, options: ClusterOptions) -> list[Check]:

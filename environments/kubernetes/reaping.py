@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from environments.kubernetes.api import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, Api, ApiError, Document
 from environments.kubernetes.nodes import left_cordons, uncordon_left
-from environments.kubernetes.ownership import KEPT_NOTE, PART_LABEL, RUN_LABEL, owner_of
+from environments.kubernetes.ownership import GOES_ON, KEPT_NOTE, PART_LABEL, RUN_LABEL, owner_of
 from environments.provider import Say, StackNotReady
 
 GONE_BOUND_S = 180.0
@@ -29,17 +29,17 @@ class Left:
 
 
 def left_namespaces(api: Api, *, kept: bool = False) -> list[Left]:
-    """Namespaces whose owner is gone; with `kept` also those that were kept on purpose.
+    """Namespaces whose owner is gone; with `kept` also those that runs, now over, kept on purpose.
 
     One without a whole note of its owner is not ours, whatever its labels say.
     """
     now, found = datetime.now(UTC), []
     for one in api.all("v1", "Namespace", labels=RUN_LABEL):
         owner, metadata = owner_of(one), one["metadata"]
-        is_kept = KEPT_NOTE in (metadata.get("annotations") or {})
-        if owner is None or (is_kept and not kept):
+        note = (metadata.get("annotations") or {}).get(KEPT_NOTE)
+        if owner is None or (note is not None and not kept):
             continue
-        why = "it was kept" if is_kept else owner.why_gone(now)
+        why = "it was kept" if note not in (None, GOES_ON) else owner.why_gone(now)
         if why is not None:
             labels = metadata["labels"]
             part = labels.get(PART_LABEL, "stack")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from environments.kubernetes.api import Api, ApiError, Document
 from environments.kubernetes.recovery import (
@@ -14,6 +14,7 @@ from environments.kubernetes.recovery import (
     NOT_READY,
     READY,
     Fact,
+    Span,
     Timeline,
     facts_of_deployment,
     facts_of_event,
@@ -62,18 +63,23 @@ class Recorder:
             ready = sum(is_ready(pod) for pod in pods if pod["metadata"]["labels"].get(COMPONENT) == name)
             self.least_ready[name] = min(ready, self.least_ready.get(name, ready))
 
-    def timeline(self, began: datetime) -> Timeline:
-        """What happened from an instant of the API server's clock on. ValueError while a Pod is not ready."""
+    def timeline(self, began: datetime, ahead: Span | None = None) -> Timeline:
+        """What happened from an instant of the API server's clock on. ValueError while a Pod is not ready.
+
+        By nodes whose clocks are surely behind that one, it was earlier.
+        """
+        since = began + timedelta(seconds=min(0.0, ahead.high_s)) if ahead else began
         self.look()
         for one in self.api.all("v1", "Event", self.namespace):
             self.facts |= facts_of_event(one)
         return Timeline(
             began,
-            tuple(sorted(one for one in told(self.facts) if one.at >= began)),
-            well_at(self._last, began),
+            tuple(sorted(one for one in told(self.facts) if one.at >= since)),
+            well_at(self._last, since),
             tuple(sorted(self.least_ready.items())),
             self.looks,
             self.missed,
+            ahead,
         )
 
 

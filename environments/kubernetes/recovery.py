@@ -27,7 +27,10 @@ class Span:
     high_s: float
 
     def __str__(self) -> str:
-        return f"{self.low_s:g} to {self.high_s:g} s"
+        return f"{round(self.low_s, 2):g} to {round(self.high_s, 2):g} s"
+
+
+ONE_CLOCK = Span(0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,14 +53,16 @@ class Timeline:
     least_ready: tuple[tuple[str, int], ...] = ()  # component -> the fewest Pods ready in any look
     looks: int = 0
     missed: int = 0  # looks that the API server did not answer
+    # How far the nodes' clocks, by which Pods become ready, are ahead of the API server's; None: not known.
+    ahead: Span | None = None
 
     def after(self, fact: Fact) -> Span:
         """Seconds from the fault to a fact."""
-        return between(self.began, fact.at)
+        return between(self.began, fact.at, self.ahead or ONE_CLOCK)
 
     def well_after(self) -> Span | None:
         """Seconds from the fault until all was ready again; None where nothing had ever to come back."""
-        return None if self.well_at is None else between(self.began, self.well_at)
+        return None if self.well_at is None else between(self.began, self.well_at, self.ahead or ONE_CLOCK)
 
     def first(self, what: str, component: str = "") -> Fact | None:
         """The first fact that says this, in its beginning."""
@@ -74,6 +79,7 @@ class Timeline:
         return {
             "began": self.began.isoformat(),
             "resolution_s": RESOLUTION_S,
+            "nodes_ahead_s": None if self.ahead is None else [self.ahead.low_s, self.ahead.high_s],
             "well_after_s": None if well is None else [well.low_s, well.high_s],
             "least_ready": dict(self.least_ready),
             "looks": self.looks,
@@ -91,13 +97,26 @@ class Timeline:
         }
 
 
-def between(earlier: datetime, later: datetime) -> Span:
+def between(earlier: datetime, later: datetime, ahead: Span = ONE_CLOCK) -> Span:
     """Seconds between two instants that were cut down to whole seconds: each may have been up to 1 s later.
 
-    So the truth is less than 1 s away from the difference; and what comes after is never before.
+    So the truth is less than 1 s away from the difference; and what comes after is never before. The later
+    may be of the same clock as the earlier, or of one that is `ahead` of it: the interval holds for both.
     """
     told_s = (later - earlier).total_seconds()
-    return Span(max(0.0, told_s - RESOLUTION_S), max(0.0, told_s + RESOLUTION_S))
+    low_s = told_s - RESOLUTION_S - max(0.0, ahead.high_s)
+    return Span(max(0.0, low_s), max(0.0, told_s + RESOLUTION_S - min(0.0, ahead.low_s)))
+
+
+def nodes_ahead(server: Span | None, nodes: Sequence[Span | None]) -> Span | None:
+    """How far the clocks of nodes are ahead of the API server's, from how far each is ahead of ours."""
+    if server is None or not nodes:
+        return None
+    known = [one for one in nodes if one is not None]
+    if len(known) < len(nodes):
+        return None
+    low_s = min(one.low_s for one in known) - server.high_s
+    return Span(low_s, max(one.high_s for one in known) - server.low_s)
 
 
 def instant(text: str) -> datetime:

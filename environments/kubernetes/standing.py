@@ -7,9 +7,10 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from environments.kubernetes.api import CONFLICT, FORBIDDEN, Api, ApiError, Document
-from environments.kubernetes.ownership import Owner, marks, owner_of
+from environments.kubernetes.ownership import KEPT_NOTE, Owner, marks, owner_of
 from environments.kubernetes.reaping import remove_namespace
 from environments.provider import Say, StackError, StackNotReady
 from instruments.errors import SloError
@@ -17,21 +18,32 @@ from instruments.errors import SloError
 AWAY_BOUND_S = 30.0  # for an API server that does not answer, at the end
 AGAIN_EVERY_S = 1.0
 LONGEST_NAME = 63  # of a label in DNS
+TOO_MANY, SERVER_ERROR = 429, 500
 
 
 @contextmanager
 def own_namespace(
     api: Api, name: str, run_id: str, owner: Owner, announce: Say, *, keep: bool = False
 ) -> Iterator[str]:
-    """Make the namespace, and remove it on leaving unless it is kept.
+    """The namespace of a run's stack, as `made` makes one."""
+    labels, notes = marks(run_id, "stack", owner, kept=keep)
+    metadata = {"name": name, "labels": labels, "annotations": notes}
+    with made(api, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}, announce, keep=keep):
+        yield name
+
+
+@contextmanager
+def made(api: Api, document: Document, announce: Say, *, keep: bool = False) -> Iterator[None]:
+    """Make a namespace that names its owner, and remove it on leaving unless it is kept.
 
     StackNotReady where it is there already. Where it cannot be removed, an error of ours says so too; of
     Ctrl-C and the like it is announced.
     """
-    labels, notes = marks(run_id, "stack", owner, kept=keep)
+    name, owner = document["metadata"]["name"], owner_of(document)
+    assert owner is not None  # noqa: S101 - or nobody could tell whose it is
     try:
-        _make(api, name, labels, notes)
-        yield name
+        _make(api, document)
+        yield
     except SloError as error:
         if left := _ended(api, name, owner, announce, keep=keep):
             raise _both(error, left) from None
@@ -69,12 +81,8 @@ def namespace_of(run_id: str) -> str:
     return f"{whole[: LONGEST_NAME - 9].rstrip('-')}-{digest}"
 
 
-def _make(api: Api, name: str, labels: Document, notes: Document) -> None:
-    document = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": name, "labels": labels, "annotations": notes},
-    }
+def _make(api: Api, document: Document) -> None:
+    name = document["metadata"]["name"]
     try:
         api.create(document)
     except ApiError as error:
@@ -96,7 +104,7 @@ def _ended(api: Api, name: str, owner: Owner, announce: Say, *, keep: bool) -> S
             try:
                 _remove(api, name, owner, announce, keep=keep)
             except ApiError as error:
-                if error.status != 0 or time.monotonic() > until:
+                if not _passes(error.status) or time.monotonic() > until:
                     return _may_be_left(api, name, f"{error.message}: {error.seen}")
             else:
                 return None
@@ -106,6 +114,11 @@ def _ended(api: Api, name: str, owner: Owner, announce: Say, *, keep: bool) -> S
     except KeyboardInterrupt:  # a second one: whoever sits there will not wait
         announce(str(_may_be_left(api, name, "interrupted while it was taken down")))
         raise
+
+
+def _passes(status: int) -> bool:
+    """Whether asking again may help: no answer, too many at once, or a server that is not well."""
+    return status == 0 or status == TOO_MANY or status >= SERVER_ERROR
 
 
 def _may_be_left(api: Api, name: str, seen: str) -> StackNotReady:
@@ -122,11 +135,23 @@ def _remove(api: Api, name: str, owner: Owner, announce: Say, *, keep: bool) -> 
     if found is None or owner_of(found) != owner:
         return  # it was never made, or is somebody else's
     if keep:
+        _note_kept(api, name, found["metadata"]["uid"])
         announce(f"kept: the namespace {name}, as --keep-environment asks")
         announce(f"  look at it    kubectl --context {api.context} -n {name} get all")
         announce(f"  remove it     python -m environments reap --context {api.context} --kept")
         return
     remove_namespace(api, name, found["metadata"]["uid"])
+
+
+def _note_kept(api: Api, name: str, uid: str) -> None:
+    """From now on no run needs it, whatever its owner's process does."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        change = {"metadata": {"uid": uid, "annotations": {KEPT_NOTE: f"since {now}"}}}
+        api.merge("v1", "Namespace", name, None, change)
+    except ApiError as error:
+        if error.status != FORBIDDEN:  # then it is known once the process is gone
+            raise
 
 
 def _both(error: SloError, left: SloError) -> SloError:

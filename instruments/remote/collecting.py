@@ -12,6 +12,7 @@ from typing import Any
 
 from instruments.remote.frames import Frame, Kind
 from instruments.spawn import STOP_BOUND_S, Spawned
+from instruments.worker import is_ready
 
 LOOK_EVERY_S = 0.25
 WHILE_IT_GOES_BYTES = 1 << 18  # a look: a megabyte a second, whatever the load writes
@@ -46,7 +47,7 @@ class Collector:
             return False
         data = self._worker.answers.read(65_536)
         self._said += data
-        if b"ready" in self._said:
+        if is_ready(self._said):
             self._said = b""
             self._send(Frame(Kind.READY))
         return not data

@@ -53,8 +53,8 @@ class TestPlan:
         assert plan.pod_descriptors == 2_739
 
     def test_addresses(self, plan: Plan) -> None:
-        assert plan.node_destinations == 2  # 15 × 2,733 = 40,995 streams over 28,232 ports
-        assert plan.nat_pairs == 4  # 3.54
+        assert plan.node_destinations == 1  # 15 × 2,733 = 40,995 streams over the 64,512 ports from 1,024 on
+        assert plan.nat_pairs == 2  # 1.55
 
     def test_network(self, plan: Plan) -> None:
         assert plan.gbit_s == pytest.approx(2.704)  # a million tokens a second of 338 bytes
@@ -76,8 +76,8 @@ class TestPlan:
 
     def test_the_tightest_limit_comes_first(self, plan: Plan) -> None:
         found = limits(plan)
-        assert found[0].what.startswith("local ports of a node")
-        assert found[0].times == pytest.approx(40_995 / 28_232)
+        assert found[0].what.startswith("NAT's ports of a node")
+        assert found[0].times == pytest.approx(40_995 / 64_512)
         ten_times = limits(planned(BASIS, 1_000_000, 10.0))
         assert ten_times[0].what == "memory of the process that merges"
         assert ten_times[0].times == pytest.approx(140.625 / 64)

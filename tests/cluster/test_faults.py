@@ -60,7 +60,8 @@ def _require_told(ended: Ended, name: str) -> None:
     assert told["looks"] > 5, name
     if name not in UNDISTURBED:
         low, high = told["well_after_s"]
-        assert 0 <= low < high <= low + 2, name
+        behind, ahead = told["nodes_ahead_s"]
+        assert 0 <= low < high <= low + 2 + max(0, ahead) - min(0, behind) + 1e-6, name
     assert ended.run.document(f"loads/reliability.cluster-{name}.outage.json")["lost"] >= 0
     assert f"reliability.cluster-{name}: " in ended.output
 

@@ -180,6 +180,14 @@ def test_a_command_that_leads_nowhere_is_said(
     assert caught.value.message.startswith(said)
 
 
+def test_words_of_what_is_not_ready_are_shown(server: Simulator, tmp_path: Path) -> None:
+    """An error in which that word is, is no engine that says it."""
+    unready = ("sh", "-c", "echo 'error: the container is not ready' >&2; exit 1")
+    with pytest.raises(WorkerDied, match="the load engine at a is lost: ") as caught:
+        run_load(spec(server, tmp_path, closed(), unready))
+    assert caught.value.seen == "its command ended with status 1; error: the container is not ready"
+
+
 def test_an_engine_of_another_working_tree_is_refused(server: Simulator, tmp_path: Path) -> None:
     """The parts of a load are sent alike, or not at all."""
     room = tmp_path / "instruments"

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from instruments.clock import ClockAnchor
-from instruments.errors import ConfigurationError
-from instruments.journal import Journal, load_run
+from instruments.errors import ConfigurationError, JournalError
+from instruments.journal import Journal, JournalTail, load_run
 from instruments.merging import on_the_runs_clock
 from instruments.records import Window
 from instruments.remote import collecting
@@ -148,7 +148,14 @@ def test_the_kernel_tells_what_it_killed_for_memory(
 
 
 def part(
-    path: Path, post: str, ahead_ns: int, index: int, due_ns: int, late_ns: int, drift_ns: int = 0
+    path: Path,
+    post: str,
+    ahead_ns: int,
+    index: int,
+    due_ns: int,
+    late_ns: int,
+    drift_ns: int = 0,
+    unix_ns: int = 77,
 ) -> None:
     """A part of one request, written by a clock that is so much ahead at 0 s, by `drift_ns` more at 10 s."""
     clock = {"offset_ns": ahead_ns, "error_ns": 3 * MS, "at_ns": 0, "exchanges": 25}
@@ -158,7 +165,7 @@ def part(
         record(index, due=0), due_ns=due, sent_ns=due + late_ns, done_ns=due + SECOND, chunks_ns=(due + 1,)
     )
     description = {"posts": ["p", "q"], "part": {"post": post, "clock": clock}}
-    with Journal(path, "w", description, ClockAnchor(ahead_ns, 77)) as journal:
+    with Journal(path, "w", description, ClockAnchor(ahead_ns, unix_ns)) as journal:
         journal.append(one)
         journal.end(Window(due, due + SECOND), CALM, None)
     data = path.read_bytes()
@@ -190,6 +197,37 @@ def test_a_drift_moves_a_record_by_its_share_and_leaves_its_latency(tmp_path: Pa
     (one,) = load_run(tmp_path / "w.jsonl").records
     assert abs(one.due_ns - (5 * SECOND - 2 * MS)) < MS // 100
     assert one.done_ns == one.due_ns + SECOND
+
+
+def test_a_journal_is_looked_at_on_the_runs_clock_while_it_is_written(tmp_path: Path) -> None:
+    """As a rate that is asked for while the load goes needs it: parts of clocks 1,007 s apart."""
+    part(tmp_path / "w.1of2.jsonl", "p", 1000 * SECOND, 0, 2 * SECOND, 5 * MS)
+    part(tmp_path / "w.2of2.jsonl", "q", -7 * SECOND, 1, 3 * SECOND, 25 * MS)
+    whole = load_run(tmp_path / "w.jsonl")
+    tails = [JournalTail(tmp_path / f"w.{number}of2.jsonl") for number in (1, 2)]
+    assert tuple(record for tail in tails for record in tail.fresh()) == whole.records
+    grown = tmp_path / "w.3of3.jsonl"
+    text, tail, found = (tmp_path / "w.1of2.jsonl").read_bytes(), JournalTail(grown), []
+    for size in range(0, len(text), 50):
+        grown.write_bytes(text[:size])
+        found += tail.fresh()
+    assert tuple(found) == whole.records[:1]
+
+
+def test_a_part_of_another_run_is_refused(tmp_path: Path) -> None:
+    part(tmp_path / "w.1of2.jsonl", "p", SECOND, 0, 2 * SECOND, 0)
+    part(tmp_path / "w.2of2.jsonl", "q", SECOND, 1, 3 * SECOND, 0, unix_ns=78)
+    with pytest.raises(JournalError, match="the parts of w are of several runs") as caught:
+        load_run(tmp_path / "w.jsonl")
+    assert caught.value.seen == "77, 78"
+
+
+def test_a_part_that_is_there_twice_is_said(tmp_path: Path) -> None:
+    part(tmp_path / "w.1of2.jsonl", "p", SECOND, 0, 2 * SECOND, 0)
+    (tmp_path / "w.2of2.jsonl").write_bytes((tmp_path / "w.1of2.jsonl").read_bytes())
+    assert load_run(tmp_path / "w.jsonl").problems == (
+        "1 records are of requests that have another: a part is there twice",
+    )
 
 
 def test_parts_of_this_machine_are_left_as_they_are(tmp_path: Path) -> None:

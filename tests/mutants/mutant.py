@@ -32,7 +32,7 @@ class Mutant:
     engine: Mapping[str, Any] = field(default_factory=dict)  # the same, of its engine
     gateway: Mapping[str, Any] = field(default_factory=dict)  # the same, of the gateway's settings
     options: tuple[str, ...] = ()  # further ones of pytest
-    kind: Literal["simulator", "vllm"] = "simulator"
+    kind: Literal["simulator", "vllm", "cluster"] = "simulator"
     after: str = ""  # what is done once the stack stands: a name in tests/mutants/later/
     prepare: Prepare | None = None  # makes files in a folder of the run: further changes of the profile
 

@@ -24,8 +24,13 @@ def kept(path: Path = FILE) -> dict[str, dict[str, Any]]:
 
 
 def keep(proof: Proof, path: Path = FILE) -> dict[str, dict[str, Any]]:
-    """Keep one proof; of a mutant that was not proved nothing stays. Returns all that is kept."""
+    """Keep one proof; of a mutant that was not proved nothing stays. Returns all that is kept.
+
+    One that could not be asked here keeps what was proved elsewhere.
+    """
     found = kept(path)
+    if proof.skipped:
+        return found
     found.pop(proof.mutant.name, None)
     if proof.holds:
         caught = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .mutant import Mutant
-from .session import Claim, Ran, Sessions, profile_of
+from .session import CONTEXT, Claim, Ran, Sessions, profile_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,13 @@ class Proof:
     survived: tuple[str, ...] = ()  # parts of `red` and `blind` that no claim shows
     unexpected: tuple[Claim, ...] = ()
     fault: str | None = None  # why nothing was proved
+    skipped: str | None = None  # why nothing could be, here
     folder: Path | None = None  # kept where something is wrong
 
     @property
     def holds(self) -> bool:
         """Caught by all that should, and by nothing else."""
-        return not (self.survived or self.unexpected or self.fault)
+        return not (self.survived or self.unexpected or self.fault or self.skipped)
 
 
 class Runner:
@@ -45,16 +47,19 @@ class Runner:
 
     def prove(self, mutant: Mutant) -> Proof:
         """One mutant, after its control."""
+        if mutant.kind == "cluster" and not os.environ.get(CONTEXT):
+            return Proof(mutant, 0.0, skipped=f"it needs a cluster: {CONTEXT} names no context")
         control = self.control(mutant)
         if control.fault:
             return Proof(mutant, 0.0, fault=f"the unbroken stack: {control.fault}", folder=control.folder)
+        if mutant.kind == "cluster" and (why := away(mutant, control)):  # on a host nothing is excused
+            return Proof(mutant, 0.0, skipped=why)
         folder = Path(tempfile.mkdtemp(prefix=f"mutant-{mutant.name}-"))
         prepared = mutant.prepare(folder) if mutant.prepare else {}
-        fault = {"engine": dict(mutant.engine), "gateway": {"settings": dict(mutant.gateway)}}
-        changes = (mutant.ground, mutant.profile, fault, prepared)
+        changes = (mutant.ground, mutant.profile, _fault(mutant), prepared)
         profile = profile_of(mutant.name, mutant.kind, *changes)
         after = ("-p", "tests.mutants.after", "--after", mutant.after) if mutant.after else ()
-        ran = self._run(folder, profile, mutant.scope, (*mutant.options, *after))
+        ran = self._run(folder, profile, mutant.scope, (*_options(mutant), *after))
         proof = judged(mutant, control, ran)
         if proof.holds:
             shutil.rmtree(folder, ignore_errors=True)
@@ -70,7 +75,7 @@ class Runner:
                 scope = _united(one.scope for one in (*self._wanted, mutant) if _ground(one) == key)
                 folder = Path(tempfile.mkdtemp(prefix="mutant-none-"))
                 profile = profile_of("none", mutant.kind, mutant.ground)
-                self._controls[key] = self._run(folder, profile, scope, mutant.options)
+                self._controls[key] = self._run(folder, profile, scope, _options(mutant))
                 if not red_of(self._controls[key]):
                     shutil.rmtree(folder, ignore_errors=True)
             return self._controls[key]
@@ -90,6 +95,15 @@ class Runner:
     def controls(self) -> list[Ran]:
         """The unbroken stacks so far."""
         return list(self._controls.values())
+
+
+def away(mutant: Mutant, control: Ran) -> str | None:
+    """Why none of what should turn red can be asked here; None where something was."""
+    parts = (*mutant.red, *mutant.blind)
+    asked = [one for one in control.claims if _names(parts, one)]
+    if not asked or any(one.outcome != "skipped" for one in asked):
+        return None
+    return asked[0].reason
 
 
 def judged(mutant: Mutant, control: Ran, ran: Ran) -> Proof:
@@ -117,6 +131,20 @@ def judged(mutant: Mutant, control: Ran, ran: Ran) -> Proof:
         tuple(unexpected),
         folder=ran.folder,
     )
+
+
+def _options(mutant: Mutant) -> tuple[str, ...]:
+    """Of pytest: a stack in a cluster is told its context by name."""
+    if mutant.kind != "cluster":
+        return mutant.options
+    return ("--context", os.environ[CONTEXT], *mutant.options)
+
+
+def _fault(mutant: Mutant) -> dict[str, Any]:
+    """What it lays over engine and gateway; a cluster's overlay says those itself."""
+    if mutant.kind == "cluster":
+        return {}
+    return {"engine": dict(mutant.engine), "gateway": {"settings": dict(mutant.gateway)}}
 
 
 def _names(parts: Iterable[str], claim: Claim) -> bool:

@@ -20,6 +20,8 @@ from environments.binaries import ROOT
 from environments.gateway import merged
 
 PLACE = ROOT / "environments" / "profiles" / "host.yaml"
+CLUSTER = PLACE.with_name("cluster.yaml")
+CONTEXT = "KUBE_TEST_CONTEXT"  # the kubeconfig's context of the cluster that mutants may be stood up in
 # Dictated timing: what turns red does so by the fault and not by a busy machine.
 SIMULATOR: Mapping[str, Any] = {
     "kind": "simulator",
@@ -65,8 +67,9 @@ class Ran:
 
 
 def profile_of(name: str, kind: str, *changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The host's profile, of a simulated engine unless `kind` is "vllm", with changes laid over it."""
-    found: dict[str, Any] = yaml.safe_load(PLACE.read_text(encoding="utf-8"))
+    """The profile of the host, or of a cluster, with changes laid over it; "vllm": of the real engine."""
+    place = CLUSTER if kind == "cluster" else PLACE
+    found: dict[str, Any] = yaml.safe_load(place.read_text(encoding="utf-8"))
     if kind == "simulator":
         found["engine"] = dict(SIMULATOR)
     found |= {"name": f"mutant-{name}", "description": f"a stack to break: {name}"}

@@ -25,8 +25,10 @@ The same claims were green on the unbroken stack, and no other claim of their fi
 def lines_of(proof: Proof) -> Iterator[str]:
     """What one mutant came to: a line, then one for each claim that found it or should have."""
     mutant = proof.mutant
-    word = "caught" if proof.holds else "NOT PROVED"
+    word = "caught" if proof.holds else "skipped" if proof.skipped else "NOT PROVED"
     yield f"{mutant.name}: {word}, {proof.seconds:.0f} s ({mutant.why or 'no word of what was planted'})"
+    if proof.skipped:
+        yield f"    not asked here: {proof.skipped}"
     if proof.fault:
         yield f"    nothing proved: {proof.fault}"
     for name, claims in by_function(proof.caught).items():
@@ -42,9 +44,11 @@ def lines_of(proof: Proof) -> Iterator[str]:
 
 
 def uncaught(claims: Iterable[ClaimFunction], proofs: Iterable[Proof]) -> list[str]:
-    """Claims that no fault turned red."""
-    seen = {_function(one) for proof in proofs for one in proof.caught}
-    return [claim.nodeid for claim in claims if claim.nodeid not in seen]
+    """Claims that no fault turned red; those left out that could not be asked here."""
+    known = list(proofs)
+    seen = {_function(one) for proof in known for one in proof.caught}
+    left_out = {part for proof in known if proof.skipped for part in proof.mutant.scope}
+    return [claim.nodeid for claim in claims if claim.nodeid not in seen | left_out]
 
 
 def by_function(claims: Sequence[Claim]) -> dict[str, list[Claim]]:

@@ -153,6 +153,13 @@ def test_without_a_fresh_calibration_nothing_is_met(
     assert read_report(run.folder.path).state is Overall.MET
 
 
+def test_a_load_from_pods_is_not_calibrated_by_this_machine(run: RunBuilder) -> None:
+    run.judge(load(run, even_load(), None, posts=["pod-0", "pod-1"]), objective())
+    state, reason = judged(run.claim("passed"))
+    assert state is Overall.INCONCLUSIVE
+    assert "the client's calibration is not fresh: the load was sent from Pods, and only clients" in reason
+
+
 def test_failures_need_no_calibration(run: RunBuilder) -> None:
     """That an answer never came does not depend on how late the client stamps."""
     journal = load(run, [failed(index) for index in range(60)], None)

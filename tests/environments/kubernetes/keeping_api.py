@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from environments.kubernetes.api import Api
+from environments.kubernetes.api import MERGE, Api
 from environments.kubernetes.context import connected
 
 Document = dict[str, Any]
@@ -155,7 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PATCH(self) -> None:
         if (begun := self._begun()) is not None:
-            self.kept.put(begun[0], **begun[1])
+            if self.headers["Content-Type"] == MERGE:
+                self.kept.objects[begun[0]] = _merged(self.kept.objects[begun[0]], begun[1])
+            else:
+                self.kept.put(begun[0], **begun[1])
             self._tell(self.kept.objects[begun[0]])
 
     def do_DELETE(self) -> None:
@@ -218,6 +221,17 @@ def _resources(root: str) -> list[Document]:
         {"kind": kind, "name": name, "namespaced": kind not in WHOLE_CLUSTERS}
         for kind, name in KINDS[root].items()
     ]
+
+
+def _merged(value: Document, change: Document) -> Document:
+    """A JSON merge patch (RFC 7386) laid over an object."""
+    found = dict(value)
+    for name, one in change.items():
+        if one is None:
+            found.pop(name, None)
+        else:
+            found[name] = _merged(found.get(name) or {}, one) if isinstance(one, dict) else one
+    return found
 
 
 def _has(document: Document, name: str, sign: str, value: str) -> bool:

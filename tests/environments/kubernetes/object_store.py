@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +16,7 @@ from kubernetes.client import ApiClient, Configuration
 
 from environments.kubernetes.api import Api
 
+AHEAD = timedelta(hours=1)  # its clock, of ours
 SPACE = "somewhere"
 KINDS = {
     "/api/v1": {"Pod": ("pods", True), "Node": ("nodes", False), "ConfigMap": ("configmaps", True),
@@ -146,7 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             self.store.evictions.append(body)
             self.store.objects.pop(path.removesuffix("/eviction"))
-        self._tell({"metadata": {"creationTimestamp": "2026-11-22T04:00:30Z"}}, 201)
+        now = f"{datetime.now(UTC) + AHEAD:%Y-%m-%dT%H:%M:%SZ}"
+        self._tell({"metadata": {"creationTimestamp": now}}, 201)
 
     def _noted(self, path: str) -> bool:
         """Note what was asked; whether it was refused."""

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from environments.kubernetes.context import ClusterOptions, chosen_context, connected, contexts
+from environments.kubernetes.context import (
+    ClusterOptions,
+    chosen_context,
+    connected,
+    contexts,
+    kubectl_environment,
+)
+from environments.kubernetes.handle import ClusterHandle
 from environments.profile import ClusterProfile, Profile
 from instruments.errors import ConfigurationError
 from tests.environments.kubernetes.keeping_api import write_kubeconfig
@@ -103,6 +110,15 @@ def test_a_kubeconfig_that_is_none_is_an_error_of_its_own(kubeconfig: Path) -> N
         chosen_context(PLACE, ClusterOptions("minikube"))
 
 
+@pytest.mark.parametrize(
+    "text", ["just words", "contexts: [1]", "contexts: words", "contexts: [{context: {}}]", "[1]"]
+)
+def test_yaml_that_is_no_kubeconfig_is_an_error_of_its_own(kubeconfig: Path, text: str) -> None:
+    kubeconfig.write_text(text)
+    with pytest.raises(ConfigurationError, match="is no kubeconfig"):
+        chosen_context(PLACE, ClusterOptions("minikube"))
+
+
 @pytest.mark.usefixtures("kubeconfig")
 def test_credentials_that_cannot_be_had_are_an_error_of_its_own(kubeconfig: Path) -> None:
     kubeconfig.write_text(kubeconfig.read_text().replace("name: c\n", "name: another\n", 1))
@@ -111,3 +127,21 @@ def test_credentials_that_cannot_be_had_are_an_error_of_its_own(kubeconfig: Path
         connected("minikube"),
     ):
         pass
+
+
+def test_kubectl_reads_the_same_files_wherever_it_runs_and_knows_no_key_of_the_caller(
+    kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "kubectl"
+    program.write_text('#!/bin/sh\necho "$KUBECONFIG $SUITE_KEY $AWS_PROFILE"\n')
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", kubeconfig.name)
+    monkeypatch.setenv("SUITE_KEY", "sk-of-the-suite")
+    monkeypatch.setenv("AWS_PROFILE", "staging")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert kubectl_environment()["KUBECONFIG"] == str(kubeconfig)
+    with connected("minikube") as api:
+        handle = ClusterHandle(api, "space", "minikube", (), owned=True)
+        said = handle.run_inside("pod", "main", ["true"], 10.0).stdout
+    assert said.split() == [str(kubeconfig), "staging"]

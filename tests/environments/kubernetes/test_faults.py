@@ -163,10 +163,23 @@ def test_a_cordon_of_somebody_gone_is_undone_and_no_other(server: tuple[Store, A
     store.node("admins", unschedulable=True)
     said: list[str] = []
     assert uncordon_left(api, said.append) == ["left"]
-    uncordon(api, "admins")  # nobody of ours cordoned it
+    uncordon(api, "admins", here.note())  # nobody of ours cordoned it
     nodes = {name: store.objects[f"/api/v1/nodes/{name}"]["spec"] for name in ("left", "ours", "admins")}
     assert nodes == {"left": {}, "ours": {"unschedulable": True}, "admins": {"unschedulable": True}}
     assert f"its process {here.pid} is gone" in said[0]
+
+
+def test_a_node_that_somebody_else_cordoned_meanwhile_stays_so(server: tuple[Store, Api]) -> None:
+    store, api = server
+    store.node("one", unschedulable=True)
+    with pytest.raises(StackError, match="somebody else has cordoned it"), cordoned(api, "one"):
+        pytest.fail("it was taken")
+    assert store.objects["/api/v1/nodes/one"]["spec"] == {"unschedulable": True}
+    theirs = Owner("elsewhere", 1, "1", "2999-01-01T00:00:00+00:00").note()
+    node = store.node("two")
+    with cordoned(api, "two"):  # two at once: the other's note came later
+        node["metadata"]["annotations"][CORDONED_NOTE] = theirs
+    assert node["spec"] == {"unschedulable": True}
 
 
 def test_a_drain_takes_this_namespaces_pods_alone(faults: ClusterFaults, server: tuple[Store, Api]) -> None:

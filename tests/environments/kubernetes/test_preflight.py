@@ -249,3 +249,18 @@ def test_a_cluster_that_answers_is_reachable(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(StackNotReady, match="filled in") as error:
             preflight.require_reachable(filled, OPTIONS)
     assert "Gateway class nginx" in str(error.value)  # the cluster was asked, for its rows belong to the rest
+
+
+def test_a_stack_that_is_there_needs_nothing_of_what_stands_one_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release gate attaches on a runner without bucket, GPU or `minikube`."""
+    monkeypatch.delenv("HF_TOKEN")
+    there = replace(OPTIONS, namespace="vllm")
+    with dictated(Cluster(objects={"Namespace": [named("vllm")]}), tmp_path, monkeypatch):
+        for name in ("eks", "minikube", "kubeadm"):
+            preflight.require_reachable(read_profile(profile_path(name)), there)
+    point_to(tmp_path, "http://127.0.0.1:1", monkeypatch)  # nobody may listen there
+    with pytest.raises(StackNotReady, match="namespace vllm: the cluster of the context dictated") as error:
+        preflight.require_reachable(place("eks"), there)
+    assert "filled in" not in str(error.value)

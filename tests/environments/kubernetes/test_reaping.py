@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -60,7 +61,39 @@ def test_an_owner_of_this_machine_needs_its_namespace_while_its_process_lives() 
 def test_an_owner_elsewhere_is_believed_until_its_time_is_over() -> None:
     assert elsewhere(NOW + HOUR).why_gone(NOW) is None
     assert elsewhere(NOW - HOUR).why_gone(NOW) == "its time was over at 2026-11-22T11:00:00+00:00"
-    assert replace(mine(), until=(NOW - HOUR).isoformat()).why_gone(NOW) is not None
+    assert elsewhere(NOW - HOUR / 12).why_gone(NOW) is None, "clocks may be apart by 5 minutes"
+
+
+def test_a_run_here_that_takes_longer_than_it_meant_to_is_not_taken_from_under_it() -> None:
+    assert replace(mine(), until=(NOW - HOUR).isoformat()).why_gone(NOW) is None
+
+
+def test_a_process_of_another_user_that_proc_hides_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(pid: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("environments.kubernetes.ownership.started_at", lambda pid: None)
+    assert gone().why_gone(NOW) is not None, "one of ours that ended, and that nobody has asked after"
+    monkeypatch.setattr("os.kill", forbidden)
+    assert gone().why_gone(NOW) is None
+
+
+def test_in_another_container_of_this_host_the_same_number_is_another_process() -> None:
+    if (unshare := shutil.which("unshare")) is None:
+        pytest.skip("no unshare(1) on this machine")
+    owner = mine()
+    program = (
+        "import sys, datetime as d; from environments.kubernetes.ownership import owner_in;"
+        "print(owner_in(sys.argv[1]).why_gone(d.datetime.now(d.UTC)))"
+    )
+    inside = subprocess.run(
+        [unshare, "--map-root-user", "--pid", "--fork", "--mount-proc",
+         sys.executable, "-c", program, owner.note()],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    if "unshare" in inside.stderr:
+        pytest.skip(f"no namespace of process ids can be made here: {inside.stderr.strip()}")
+    assert inside.stdout.strip() == "None", inside.stderr
 
 
 def test_an_owner_is_read_back_as_it_was_noted_and_nothing_else_is_one() -> None:
@@ -83,14 +116,16 @@ def test_what_is_left_is_what_an_owner_needs_no_more(cluster: tuple[Kept, Api]) 
     put(kept, "elsewhere-long-ago", elsewhere(now - HOUR))
     put(kept, "kept", gone(), is_kept=True)
     put(kept, "kept-and-alive", mine(), is_kept=True)
+    put(kept, "kept-and-over", mine(), is_kept=True)
+    kept.objects["/api/v1/namespaces/kept-and-over"]["metadata"]["annotations"][KEPT_NOTE] = "since noon"
     put(kept, "looks-like-it", None)
     put(kept, "looks-kept", None, is_kept=True)
     put(kept, "broken-note", None, note="{")
     kept.put("/api/v1/namespaces/default")
     assert {one.name for one in left_namespaces(api)} == {"killed", "elsewhere-long-ago"}
     found = {one.name: one.why for one in left_namespaces(api, kept=True)}
-    assert set(found) == {"killed", "elsewhere-long-ago", "kept", "kept-and-alive"}
-    assert found["kept"] == "it was kept"
+    assert set(found) == {"killed", "elsewhere-long-ago", "kept", "kept-and-over"}
+    assert found["kept-and-over"] == "it was kept"
 
 
 def test_reaping_removes_exactly_those_and_waits(cluster: tuple[Kept, Api]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from environments.kubernetes.recording import told
+from environments.kubernetes.api import Api
+from environments.kubernetes.recording import Recorder, told
 from environments.kubernetes.recovery import (
     Fact,
     Span,
@@ -18,8 +19,16 @@ from environments.kubernetes.recovery import (
     facts_of_event,
     facts_of_pod,
     instant,
+    nodes_ahead,
     well_at,
 )
+
+
+class OnePod:
+    """What is asked of an API by who records: one Pod, ready since 04:00:08."""
+
+    def all(self, api_version: str, kind: str, namespace: str) -> list[dict[str, Any]]:
+        return [a_pod(since="04:00:08")] if kind == "Pod" else []
 
 
 def at(text: str) -> datetime:
@@ -120,6 +129,29 @@ def test_whole_seconds_are_an_interval() -> None:
     # 04:00:01.0 to 04:00:01.9 is 0.9 s, and what comes after is never before.
     assert between(at("04:00:01"), at("04:00:01")) == Span(0.0, 1.0)
     assert str(Span(3.0, 5.0)) == "3 to 5 s"
+
+
+def test_what_a_node_tells_by_its_own_clock_is_wider_by_how_far_that_may_be_off() -> None:
+    # The API server is 0.1 to 0.3 s ahead of us, the nodes 2.0 to 2.2 and 2.5 to 2.6 s: of it 1.7 to 2.5 s.
+    ahead = nodes_ahead(Span(0.1, 0.3), [Span(2.0, 2.2), Span(2.5, 2.6)])
+    assert ahead is not None
+    assert [ahead.low_s, ahead.high_s] == pytest.approx([1.7, 2.5])
+    # Told 6 s by a node's clock: 4.5 s at least off that, and one of the server's own may be the whole 7 s.
+    assert str(between(at("04:00:10"), at("04:00:16"), ahead)) == "2.5 to 7 s"
+    # Nodes that are 3 s behind told 2 s, when 5 s were over.
+    assert between(at("04:00:10"), at("04:00:12"), Span(-3.0, -3.0)) == Span(1.0, 6.0)
+    assert nodes_ahead(None, [Span(0.0, 0.1)]) is None
+    assert nodes_ahead(Span(0.0, 0.1), [Span(0.0, 0.1), None]) is None
+
+
+def test_a_node_that_is_behind_tells_of_what_came_after_the_fault() -> None:
+    """Ready 1 s after the fault, by a clock that is 3 s behind: 2 s before it, as it tells."""
+    recorder = Recorder(cast(Api, OnePod()), "space")
+    found = recorder.timeline(at("04:00:10"), Span(-3.2, -2.9))
+    assert str(found.well_after()) == "0 to 2.2 s"
+    assert [one.what for one in found.facts] == ["ready"]
+    assert found.document()["nodes_ahead_s"] == [-3.2, -2.9]
+    assert recorder.timeline(at("04:00:10")).well_after() is None
 
 
 def test_all_is_well_when_the_last_pod_had_become_ready() -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from environments.kubernetes.api import Api
+from environments.kubernetes.load_objects import LoadPlan
+from environments.kubernetes.load_pods import load_pods
 from environments.kubernetes.ownership import OWNER_NOTE, Owner, owner_of
+from environments.kubernetes.reaping import left_namespaces
 from environments.kubernetes.standing import namespace_of, own_namespace
 from environments.provider import StackError, StackNotReady
 from tests.environments.kubernetes.keeping_api import CONTEXT, Kept, kept_cluster
@@ -68,6 +71,19 @@ def test_one_that_is_there_already_is_neither_taken_nor_removed(
     assert kept.calls("DELETE") == []
 
 
+def test_nor_is_one_of_the_name_that_load_pods_would_have(
+    cluster: tuple[Kept, Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, api = cluster
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/kubectl")
+    plan = LoadPlan("run", 1, "image", 100, 60.0)
+    kept.put(f"/api/v1/namespaces/{plan.namespace}")
+    with pytest.raises(StackNotReady, match="is there already"), load_pods(api, plan, lambda _: None):
+        pytest.fail("it was entered")
+    assert kept.names("namespaces") == [plan.namespace]
+    assert kept.calls("DELETE") == []
+
+
 def test_one_that_somebody_else_made_meanwhile_is_not_removed(
     cluster: tuple[Kept, Api], owner: Owner
 ) -> None:
@@ -82,6 +98,9 @@ def test_what_is_kept_says_where_it_is_and_how_it_is_removed(cluster: tuple[Kept
     said: list[str] = []
     with own_namespace(api, NAME, "run", owner, said.append, keep=True):
         assert kept.objects[PATH]["metadata"]["annotations"]["vllm-slo.io/kept"] == "yes"
+        assert left_namespaces(api, kept=True) == [], "the run goes on"
+    assert [one.why for one in left_namespaces(api, kept=True)] == ["it was kept"]
+    assert left_namespaces(api) == []
     assert kept.names("namespaces") == [NAME]
     text = "\n".join(said)
     assert f"kubectl --context {CONTEXT} -n {NAME} get all" in text
@@ -95,6 +114,19 @@ def test_a_server_that_is_away_for_a_moment_is_asked_again(cluster: tuple[Kept, 
         kept.is_away = True
         back.start()
     back.join()
+    assert kept.names("namespaces") == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_is_not_well_for_a_moment_is_asked_again(
+    cluster: tuple[Kept, Api], owner: Owner, status: int
+) -> None:
+    kept, api = cluster
+    well = threading.Timer(1.5, kept.refused.clear)
+    with own_namespace(api, NAME, "run", owner, lambda _: None):
+        kept.refused[f"GET {PATH}"] = (status, "etcdserver: leader changed")
+        well.start()
+    well.join()
     assert kept.names("namespaces") == []
 
 
