@@ -200,6 +200,10 @@ def _fingerprint(standing: Standing, pods: Sequence[Document], engine_url: str |
 
 def _notes(standing: Standing) -> list[str]:
     notes = [SIMULATED_NOTE] if standing.served.simulated else []
+    notes.append(
+        f"namespace {standing.namespace} of the context {standing.api.context}; "
+        "what its containers and events said: logs/cluster"
+    )
     notes += [f"{standing.way_in.no_load}: no load from this machine"] if standing.way_in.no_load else []
     if standing.addresses.forwarded:
         names = ", ".join(standing.addresses.forwarded)

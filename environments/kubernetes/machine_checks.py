@@ -25,7 +25,7 @@ INSTALL = {
     "kubectl": "https://kubernetes.io/docs/tasks/tools/ (it forwards ports and reaches into Pods)",
     "minikube": "minikube 1.39 or newer; then the command of deploy/guides/minikube.md, section 1",
     "docker": "Docker with nvidia-container-toolkit: only minikube's docker driver and runtime hand on GPUs",
-    "nvidia-smi": f"the NVIDIA driver, {DRIVER_LEAST} or newer; `--env cluster` needs no GPU",
+    "nvidia-smi": f"the NVIDIA driver, {DRIVER_LEAST} or newer; `--env cluster` is content with a node that only claims one",
     "aws": "the AWS CLI, version 2: the context's credentials come from `aws eks get-token`",
 }
 
@@ -37,6 +37,19 @@ def programs(cluster: ClusterProfile) -> Iterator[Check]:
         yield Check(
             f"program {name}", found is not None, found or "not on PATH", INSTALL.get(name, "install it")
         )
+
+
+def docker(cluster: ClusterProfile) -> Iterator[Check]:
+    """Of a place whose images are made here: a Docker that answers, for its node takes them from there."""
+    if "local" not in cluster.images.values():
+        return
+    asked = ["docker", "version", "--format", "{{.Server.Version}}"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=ASK_BOUND_S, check=False)
+        answers, said = done.returncode == 0, done.stdout.strip() or done.stderr.strip()[:200]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        answers, said = False, str(error)
+    yield Check("Docker here", answers, said, "start the Docker of the cluster's node: images are made in it")
 
 
 def gpu_here(profile: Profile, cluster: ClusterProfile) -> Iterator[Check]:

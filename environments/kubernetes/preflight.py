@@ -93,6 +93,7 @@ def _place(profile: Profile) -> Place:
     wants = wants_of(documents)
     checks = [
         *machine_checks.programs(cluster),
+        *machine_checks.docker(cluster),
         *machine_checks.gpu_here(profile, cluster),
         rendered,
         *machine_checks.placeholders(wants),

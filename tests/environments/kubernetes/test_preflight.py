@@ -264,3 +264,14 @@ def test_a_stack_that_is_there_needs_nothing_of_what_stands_one_up(
     with pytest.raises(StackNotReady, match="namespace vllm: the cluster of the context dictated") as error:
         preflight.require_reachable(place("eks"), there)
     assert "filled in" not in str(error.value)
+
+
+def test_where_images_are_made_here_a_docker_has_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")  # where nobody listens
+    cluster, eks = (read_profile(profile_path(name)).cluster for name in ("cluster", "eks"))
+    assert cluster is not None
+    assert eks is not None
+    (row,) = machine_checks.docker(cluster)
+    assert row.ok is False
+    assert row.seen
+    assert list(machine_checks.docker(eks)) == []
