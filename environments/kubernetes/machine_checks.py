@@ -25,7 +25,7 @@ INSTALL = {
     "kubectl": "https://kubernetes.io/docs/tasks/tools/ (it forwards ports and reaches into Pods)",
     "minikube": "minikube 1.39 or newer; then the command of deploy/guides/minikube.md, section 1",
     "docker": "Docker with nvidia-container-toolkit: only minikube's docker driver and runtime hand on GPUs",
-    "nvidia-smi": f"the NVIDIA driver, {DRIVER_LEAST} or newer; `--env cluster` is content with a node that only claims one",
+    "nvidia-smi": f"the NVIDIA driver, {DRIVER_LEAST} or newer; `--env cluster` takes a node that claims one",
     "aws": "the AWS CLI, version 2: the context's credentials come from `aws eks get-token`",
 }
 
