@@ -51,7 +51,7 @@ test: setup ## the project's own tests, minutes: no GPU; a cluster of their own 
 test-cluster: PARTS ?= $(CLUSTER_PARTS)
 test-cluster: ## in a real cluster, from nothing: stack, smoke, faults, load from Pods, teardown; fails where there is none
 	@$(SETUP) $(PARTS)
-	$(WITH_KUBECTL) VLLM_SLO_CLUSTER_REQUIRED=1 $(PYTHON_ENV) -m pytest tests/kubernetes tests/cluster -m kubernetes \
+	$(WITH_KUBECTL) VLLM_SLO_CLUSTER_REQUIRED=1 $(PYTHON_ENV) -m pytest tests/cluster tests/kubernetes -m kubernetes \
 		--durations=25 --basetemp=.cache/tmp/pytest-cluster $(ARGS)
 
 mutants: ## stacks broken on purpose: claim × fault, and what caught it; nothing may survive
