@@ -138,7 +138,16 @@ def applied(kubectl: Kubectl, folder: Path) -> Stack:
     stack = Stack(kubectl, text, _url(kubectl), key_file)
     for deployment in DEPLOYMENTS:
         stack.rolled_out(deployment)
+    # A node writes its rules a moment after the Pods are ready.
+    kubectl.wait_until("the node's port leads to a gateway", lambda: _answers(f"{stack.url}/health"))
     return stack
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
 
 
 def _certificate(folder: Path) -> dict[str, object]:
