@@ -49,8 +49,14 @@ UNMEASURED = (r"Failed(GetResourceMetric|ComputeMetricsReplicas|GetPodsMetric)",
 @pytest.mark.parametrize("part", SCRAPED)
 def test_each_replica_is_scraped(part, cluster_view, targets):
     """Prometheus scrapes each Pod of a part, and no Pod that is not there; each answers"""
-    found, whose = of_part(targets(), part), cluster_view.addresses()
-    assert sorted(whose.get(host_of(one["labels"]), "nobody") for one in found) == cluster_view.pods(part)
+    deadline = time.monotonic() + COUNTED_BOUND_S
+    while True:  # a Pod that has just become ready is found at the next look of Prometheus
+        found, whose = of_part(targets(), part), cluster_view.addresses()
+        scraped = sorted(whose.get(host_of(one["labels"]), "nobody") for one in found)
+        if scraped == cluster_view.pods(part) or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    assert scraped == cluster_view.pods(part)
     assert still_down(lambda: of_part(targets(), part)) == {}
 
 
